@@ -71,7 +71,7 @@ def test_rows_survive_copying_and_json_exactly(row: dict[str, Any]) -> None:
     st.text(st.characters(exclude_categories=["Cs"])),
 )
 def test_every_number_and_text_survives(number: float, integer: int, text: str) -> None:
-    row = {"f": number, "i": integer, text: text}
+    row = {"f": number, "i": integer, "t": {text: text}}
     assert typed(metadata_from_json(metadata_to_json(one(row)))) == typed(row)
 
 

@@ -349,14 +349,12 @@ COMBINE = "is not one of the operators that combine filters, $and, $or, $not."
         (
             {"k": [1, 2]},
             'where[\'k\'] is a list. Write {"$in": [...]} to match any of its values, or {"$eq": [...]} '
-            "to match the "
-            "list as a whole.",
+            "to match the list as a whole.",
         ),
         (
             {"k": {}},
-            'where[\'k\'] is an empty object. Write {"$eq": {}} to match an empty object, '
-            'or {"$exists": True} to '
-            "match documents that have the key.",
+            "where['k'] is an empty object. Write {\"$eq\": {}} to match an empty object, "
+            'or {"$exists": True} to match documents that have the key.',
         ),
         (
             {"k": {"a": 1}},
@@ -452,8 +450,7 @@ def test_long_values_are_cut_in_messages() -> None:
             FilterError,
             "The filter key '$k' starts with '$'; metadata keys cannot.",
         ),
-'
-            '        (lambda: Comparison(1, "$eq", 1), InvalidTypeError, "A filter key must be a string, not int."),  # type: ignore[arg-type]
+        (lambda: Comparison(1, "$eq", 1), InvalidTypeError, "A filter key must be a string, not int."),  # type: ignore[arg-type]
         (
             lambda: Comparison("k", "$ne", 1),
             FilterError,

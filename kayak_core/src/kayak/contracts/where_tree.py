@@ -145,11 +145,8 @@ class Not(Where):
 
     def operators(self) -> frozenset[str]:
         """Return `$ne` or `$nin`, or `$not` and the operators of the clause."""
-        return (
-            frozenset({"$not"}) | self.clause.operators()
-            if self.operator == "$not"
-            else frozenset({self.operator})
-        )
+        own = frozenset({self.operator})
+        return own | self.clause.operators() if self.operator == "$not" else own
 
     def keys(self) -> frozenset[str]:
         """Return the keys of the clause."""
