@@ -1,0 +1,341 @@
+"""Kayak: late-interaction retrieval in plain Python.
+
+Late interaction keeps one vector a token and scores a document by MaxSim: each query token finds its best document
+token, and the maxima add up. Start with `kayak.open_text_retriever` (texts in, ranking out), or with `kayak.query`,
+`kayak.documents` and `kayak.search` (vectors in, ranking out); `print(kayak.help())` lists everything.
+
+Everything public is importable from here, and from `kayak.typing`, `kayak.errors` and `kayak.testing`. Names are
+loaded when they are first used, so that `import kayak` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kayak.builtin.callable_encoder import (
+        CallableLateTextEncoder as CallableLateTextEncoder,
+    )
+    from kayak.builtin.directory import (
+        DirectoryLateStore as DirectoryLateStore,
+        import_kayak_03_store as import_kayak_03_store,
+    )
+    from kayak.builtin.hashing import (
+        HashingEncoder as HashingEncoder,
+    )
+    from kayak.builtin.memory_store import (
+        MemoryLateStore as MemoryLateStore,
+    )
+    from kayak.contracts import (
+        And as And,
+        BackendInfo as BackendInfo,
+        BaseLateStore as BaseLateStore,
+        BatchTextEncoder as BatchTextEncoder,
+        CandidateGenerator as CandidateGenerator,
+        CandidateStageResult as CandidateStageResult,
+        CandidateWindow as CandidateWindow,
+        Comparison as Comparison,
+        Executor as Executor,
+        LateStore as LateStore,
+        LateStoreStats as LateStoreStats,
+        LateTextEncoder as LateTextEncoder,
+        Not as Not,
+        Or as Or,
+        ReferenceScoringSemantics as ReferenceScoringSemantics,
+        SearchPlan as SearchPlan,
+        SearchPlanResult as SearchPlanResult,
+        SearchStageProfile as SearchStageProfile,
+        Stage2ReferenceOperator as Stage2ReferenceOperator,
+        Stage3VerifierOperator as Stage3VerifierOperator,
+        StageArtifactMaterialization as StageArtifactMaterialization,
+        StageResult as StageResult,
+        StoreCapabilities as StoreCapabilities,
+        StoredDocument as StoredDocument,
+        Where as Where,
+        exact_late_interaction_reference_scoring_semantics as exact_late_interaction_reference_scoring_semantics,
+        parse_where as parse_where,
+        score_index as score_index,
+    )
+    from kayak.environment import (
+        available_backends as available_backends,
+        backend_info as backend_info,
+        doctor as doctor,
+        help as help,
+        mojo_bridge_info as mojo_bridge_info,
+    )
+    from kayak.errors import (
+        BackendUnavailableError as BackendUnavailableError,
+        DuplicateKindError as DuplicateKindError,
+        EmptySelectionError as EmptySelectionError,
+        EncoderMismatchError as EncoderMismatchError,
+        EncodingError as EncodingError,
+        FilterError as FilterError,
+        InvalidInputError as InvalidInputError,
+        InvalidTypeError as InvalidTypeError,
+        KayakError as KayakError,
+        MissingDependencyError as MissingDependencyError,
+        PluginError as PluginError,
+        ScoreOverflowError as ScoreOverflowError,
+        StoreBusyError as StoreBusyError,
+        StoreClosedError as StoreClosedError,
+        StoreCorruptError as StoreCorruptError,
+        StoreError as StoreError,
+        StorePathError as StorePathError,
+        StoreVersionError as StoreVersionError,
+        UnknownKindError as UnknownKindError,
+        UnsupportedOperationError as UnsupportedOperationError,
+    )
+    from kayak.explanation import (
+        Explanation as Explanation,
+        explain as explain,
+    )
+    from kayak.hookspecs import (
+        hookimpl as hookimpl,
+    )
+    from kayak.plugins import (
+        PluginInfo as PluginInfo,
+        available_candidate_generator_kinds as available_candidate_generator_kinds,
+        available_encoder_kinds as available_encoder_kinds,
+        available_stage_operator_kinds as available_stage_operator_kinds,
+        available_store_kinds as available_store_kinds,
+        list_plugins as list_plugins,
+        open_candidate_generator as open_candidate_generator,
+        open_encoder as open_encoder,
+        open_stage_operator as open_stage_operator,
+        open_store as open_store,
+        register_candidate_generator as register_candidate_generator,
+        register_encoder as register_encoder,
+        register_executor as register_executor,
+        register_stage_operator as register_stage_operator,
+        register_store as register_store,
+    )
+    from kayak.retrieval import (
+        LateTextRetriever as LateTextRetriever,
+        LateTextSearchSession as LateTextSearchSession,
+        copy_store as copy_store,
+        open_text_retriever as open_text_retriever,
+    )
+    from kayak.searching import (
+        clause_text_stage3_verifier_operator as clause_text_stage3_verifier_operator,
+        document_proxy_candidate_generator as document_proxy_candidate_generator,
+        document_proxy_search_plan as document_proxy_search_plan,
+        exact_full_scan_candidate_generator as exact_full_scan_candidate_generator,
+        exact_full_scan_clause_text_search_plan as exact_full_scan_clause_text_search_plan,
+        exact_full_scan_search_plan as exact_full_scan_search_plan,
+        exact_late_interaction_stage2_reference_operator as exact_late_interaction_stage2_reference_operator,
+        generate_candidates as generate_candidates,
+        maxsim as maxsim,
+        maxsim_batch as maxsim_batch,
+        none_stage3_verifier_operator as none_stage3_verifier_operator,
+        noop_topk_stage2_reference_operator as noop_topk_stage2_reference_operator,
+        search as search,
+        search_batch as search_batch,
+        search_with_plan as search_with_plan,
+        store_native_candidate_generator as store_native_candidate_generator,
+        store_native_search_plan as store_native_search_plan,
+    )
+    from kayak.specs import (
+        CandidateGeneratorSpec as CandidateGeneratorSpec,
+        EncoderSpec as EncoderSpec,
+        ExecutorSpec as ExecutorSpec,
+        StageOperatorSpec as StageOperatorSpec,
+        StoreSpec as StoreSpec,
+    )
+    from kayak.values import (
+        IndexBlock as IndexBlock,
+        IndexSlice as IndexSlice,
+        LateDocuments as LateDocuments,
+        LateIndex as LateIndex,
+        LateQuery as LateQuery,
+        LateQueryBatch as LateQueryBatch,
+        LateScores as LateScores,
+        SearchHit as SearchHit,
+        documents as documents,
+        flat_query_dim128 as flat_query_dim128,
+        hybrid_flat_dim128_index as hybrid_flat_dim128_index,
+        packed_index as packed_index,
+        query as query,
+        query_batch as query_batch,
+    )
+    from kayak.values.backend_names import (
+        MOJO_EXACT_CPU_BACKEND as MOJO_EXACT_CPU_BACKEND,
+        NUMPY_REFERENCE_BACKEND as NUMPY_REFERENCE_BACKEND,
+    )
+
+__version__ = "1.0.0"
+
+_HOMES: dict[str, tuple[str, ...]] = {
+    "kayak.builtin.callable_encoder": (
+        "CallableLateTextEncoder",
+    ),
+    "kayak.builtin.directory": (
+        "DirectoryLateStore",
+        "import_kayak_03_store",
+    ),
+    "kayak.builtin.hashing": (
+        "HashingEncoder",
+    ),
+    "kayak.builtin.memory_store": (
+        "MemoryLateStore",
+    ),
+    "kayak.contracts": (
+        "And",
+        "BackendInfo",
+        "BaseLateStore",
+        "BatchTextEncoder",
+        "CandidateGenerator",
+        "CandidateStageResult",
+        "CandidateWindow",
+        "Comparison",
+        "Executor",
+        "LateStore",
+        "LateStoreStats",
+        "LateTextEncoder",
+        "Not",
+        "Or",
+        "ReferenceScoringSemantics",
+        "SearchPlan",
+        "SearchPlanResult",
+        "SearchStageProfile",
+        "Stage2ReferenceOperator",
+        "Stage3VerifierOperator",
+        "StageArtifactMaterialization",
+        "StageResult",
+        "StoreCapabilities",
+        "StoredDocument",
+        "Where",
+        "exact_late_interaction_reference_scoring_semantics",
+        "parse_where",
+        "score_index",
+    ),
+    "kayak.environment": (
+        "available_backends",
+        "backend_info",
+        "doctor",
+        "help",
+        "mojo_bridge_info",
+    ),
+    "kayak.errors": (
+        "BackendUnavailableError",
+        "DuplicateKindError",
+        "EmptySelectionError",
+        "EncoderMismatchError",
+        "EncodingError",
+        "FilterError",
+        "InvalidInputError",
+        "InvalidTypeError",
+        "KayakError",
+        "MissingDependencyError",
+        "PluginError",
+        "ScoreOverflowError",
+        "StoreBusyError",
+        "StoreClosedError",
+        "StoreCorruptError",
+        "StoreError",
+        "StorePathError",
+        "StoreVersionError",
+        "UnknownKindError",
+        "UnsupportedOperationError",
+    ),
+    "kayak.explanation": (
+        "Explanation",
+        "explain",
+    ),
+    "kayak.hookspecs": (
+        "hookimpl",
+    ),
+    "kayak.plugins": (
+        "PluginInfo",
+        "available_candidate_generator_kinds",
+        "available_encoder_kinds",
+        "available_stage_operator_kinds",
+        "available_store_kinds",
+        "list_plugins",
+        "open_candidate_generator",
+        "open_encoder",
+        "open_stage_operator",
+        "open_store",
+        "register_candidate_generator",
+        "register_encoder",
+        "register_executor",
+        "register_stage_operator",
+        "register_store",
+    ),
+    "kayak.retrieval": (
+        "LateTextRetriever",
+        "LateTextSearchSession",
+        "copy_store",
+        "open_text_retriever",
+    ),
+    "kayak.searching": (
+        "clause_text_stage3_verifier_operator",
+        "document_proxy_candidate_generator",
+        "document_proxy_search_plan",
+        "exact_full_scan_candidate_generator",
+        "exact_full_scan_clause_text_search_plan",
+        "exact_full_scan_search_plan",
+        "exact_late_interaction_stage2_reference_operator",
+        "generate_candidates",
+        "maxsim",
+        "maxsim_batch",
+        "none_stage3_verifier_operator",
+        "noop_topk_stage2_reference_operator",
+        "search",
+        "search_batch",
+        "search_with_plan",
+        "store_native_candidate_generator",
+        "store_native_search_plan",
+    ),
+    "kayak.specs": (
+        "CandidateGeneratorSpec",
+        "EncoderSpec",
+        "ExecutorSpec",
+        "StageOperatorSpec",
+        "StoreSpec",
+    ),
+    "kayak.values": (
+        "IndexBlock",
+        "IndexSlice",
+        "LateDocuments",
+        "LateIndex",
+        "LateQuery",
+        "LateQueryBatch",
+        "LateScores",
+        "SearchHit",
+        "documents",
+        "flat_query_dim128",
+        "hybrid_flat_dim128_index",
+        "packed_index",
+        "query",
+        "query_batch",
+    ),
+    "kayak.values.backend_names": (
+        "MOJO_EXACT_CPU_BACKEND",
+        "NUMPY_REFERENCE_BACKEND",
+    ),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+_PUBLIC_MODULES = ("errors", "testing", "typing")
+
+__all__ = ["__version__", *sorted(_HOME_OF)]  # noqa: PLE0604 - the names of the table above
+
+if not TYPE_CHECKING:  # a visible __getattr__ would make type checkers accept any name
+
+    def __getattr__(name: str) -> object:
+        import importlib
+
+        if name in _HOME_OF:
+            value = getattr(importlib.import_module(_HOME_OF[name]), name)
+            globals()[name] = value
+            return value
+        if name in _PUBLIC_MODULES:
+            return importlib.import_module(f"kayak.{name}")
+        import difflib
+
+        near = difflib.get_close_matches(name, __all__, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise AttributeError(f"module 'kayak' has no attribute {name!r}{hint}", name=name, obj=None)
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *_PUBLIC_MODULES, *globals()})

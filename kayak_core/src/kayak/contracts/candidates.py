@@ -1,0 +1,94 @@
+"""Stage 1: candidate generators and what they return."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import attrs
+from kayak.contracts.executor import Executor
+from kayak.contracts.profile import SearchStageProfile
+from kayak.errors import UnsupportedOperationError
+from kayak.typing import DocIdsInput, MetadataFilterInput
+from kayak.values import LateIndex, LateQuery, LateScores, SearchHit
+
+if TYPE_CHECKING:
+    from kayak.contracts.store import LateStore
+
+
+class CandidateGenerator(ABC):
+    """Chooses the documents that later stages look at.
+
+    A generator is a description: a frozen value holding parameters. Subclass it as a frozen attrs class, set the
+    class attributes and implement `generate`. What depends only on the index is built through `index.prepare`,
+    so that it is computed once and shows in the profile as preparation.
+
+    Attributes:
+        kind: the name under which the generator is registered.
+        family: "exact", "proxy", or the family of the approximation.
+        score_kind: "exact_score" where stage-1 scores are exact MaxSim, else for example "proxy_score".
+        corpus: "index" if it runs over a `LateIndex`, "store" if it runs inside a store.
+    """
+
+    kind: ClassVar[str]
+    family: ClassVar[str] = "proxy"
+    score_kind: ClassVar[str] = "proxy_score"
+    corpus: ClassVar[Literal["index", "store"]] = "index"
+
+    @abstractmethod
+    def generate(
+        self, query: LateQuery, index: LateIndex, *, k: int, executor: Executor
+    ) -> CandidateStageResult:
+        """Return the `k` best candidates of an index, best first, equal scores in index order.
+
+        Args:
+            query: the encoded query.
+            index: the documents to choose from, at least one.
+            k: size of the window, ≥ 1; fewer only where the index holds fewer.
+            executor: scores exact MaxSim where the generator needs it.
+        """
+
+    def generate_in_store(
+        self,
+        query: LateQuery,
+        store: LateStore,
+        *,
+        k: int,
+        where: MetadataFilterInput = None,
+        doc_ids: DocIdsInput | None = None,
+    ) -> CandidateStageResult:
+        """Return the `k` best candidates of a store; only generators with `corpus = "store"` implement it."""
+        raise UnsupportedOperationError(
+            f"candidate generator {self.kind!r} runs over an index, not inside store {type(store).__name__}"
+        )
+
+
+@attrs.frozen(eq=False)
+class CandidateStageResult:
+    """What stage 1 found.
+
+    Attributes:
+        generator: the generator that ran.
+        scores: stage-1 scores: of every document of an index, or of the hits where a store chose them.
+        hits: the candidate window, best first.
+        profile: counts and cost.
+    """
+
+    generator: Any
+    scores: LateScores
+    hits: tuple[SearchHit, ...]
+    profile: SearchStageProfile
+
+    @property
+    def candidate_doc_ids(self) -> tuple[str, ...]:
+        """The window's document ids, best first."""
+        return tuple(hit.doc_id for hit in self.hits)
+
+    def select_index(self, index: LateIndex) -> LateIndex:
+        """Return the window as an index over the same memory, best candidate first.
+
+        Raises:
+            EmptySelectionError: the window is empty.
+            InvalidInputError: the index lacks a candidate.
+        """
+        return index.select(self.candidate_doc_ids)

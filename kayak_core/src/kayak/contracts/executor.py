@@ -1,0 +1,110 @@
+"""Executors: what computes exact MaxSim, and how it describes itself."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import attrs
+import numpy as np
+from kayak.errors import InvalidInputError, PluginError, ScoreOverflowError
+from kayak.typing import Float32Matrix, Int64Vector
+from kayak.values import INDEX_LAYOUTS, QUERY_LAYOUTS, IndexBlock, LateIndex, LateQueryBatch
+
+
+@attrs.frozen
+class BackendInfo:
+    """What one executor is and whether it can run here.
+
+    Attributes:
+        name: the backend's name, as passed to `backend=`.
+        available: whether it can run on this machine now.
+        requires_mojo: whether it executes Mojo kernels.
+        query_layouts: query layouts that it scores.
+        index_layouts: index layouts that it scores.
+        availability_reason: why it is available or not, and what to do if not.
+        detail: facts about the code that will run, for example the BLAS or the CPU level.
+    """
+
+    name: str
+    available: bool
+    requires_mojo: bool = False
+    query_layouts: tuple[str, ...] = QUERY_LAYOUTS
+    index_layouts: tuple[str, ...] = INDEX_LAYOUTS
+    availability_reason: str = ""
+    detail: str = ""
+
+
+@runtime_checkable
+class Executor(Protocol):
+    """Computes exact MaxSim over one block of documents.
+
+    An executor is stateless between calls and safe to call from several threads. Results must not depend on
+    the run, the number of threads, the other queries of the batch or the place of a document in the block.
+    """
+
+    @property
+    def name(self) -> str:
+        """The backend's name."""
+
+    def backend_info(self) -> BackendInfo:
+        """Describe the executor; must not raise and must not be slow."""
+
+    def maxsim(
+        self,
+        query_vectors: Float32Matrix,
+        query_offsets: Int64Vector,
+        block: IndexBlock,
+        positions: Int64Vector | None,
+    ) -> Float32Matrix:
+        """Score documents of one block for every query of a batch.
+
+        The score of query q for document d is the sum over q's vectors of the greatest dot product with a vector
+        of d (Khattab and Zaharia, ColBERT, arXiv 2004.12832), within 1e-5 of float64 arithmetic relative to the
+        sum of the magnitudes involved.
+
+        Args:
+            query_vectors: float32, C-contiguous, shape (Σ query vectors, dimension), finite.
+            query_offsets: int64, queries + 1; query i owns rows `query_offsets[i]` to `query_offsets[i + 1]`.
+            block: float32 or float16 vectors, possibly a read-only memory map.
+            positions: int64 numbers of the documents to score, in any order; None means all.
+
+        Returns:
+            float32 of shape (queries, documents scored), columns in the order of `positions`.
+        """
+
+
+def score_index(executor: Executor, batch: LateQueryBatch, index: LateIndex) -> Float32Matrix:
+    """Score every document of an index for every query of a batch.
+
+    Returns:
+        Read-only float32 of shape (queries, documents), columns in index order.
+
+    Raises:
+        InvalidInputError: queries and index differ in dimension.
+        ScoreOverflowError: a score left the range of float32.
+        StoreCorruptError: stored vectors do not match their checksum.
+        PluginError: the executor returned something else than the scores asked for.
+    """
+    if batch.vector_dim != index.vector_dim:
+        raise InvalidInputError(
+            f"the query has dimension {batch.vector_dim}, but the index has {index.vector_dim}; "
+            "encode both with the same encoder"
+        )
+    scores = np.empty((batch.batch_size, index.document_count), dtype=np.float32)
+    for part in index.slices:
+        part.block.verify(part.positions)
+        block_scores = executor.maxsim(batch.packed_vectors, batch.offsets, part.block, part.positions)
+        if block_scores.shape != (batch.batch_size, len(part.rows)):
+            raise PluginError(
+                f"executor {executor.name!r} returned scores of shape {block_scores.shape}, expected "
+                f"{(batch.batch_size, len(part.rows))}"
+            )
+        scores[:, part.rows] = block_scores
+    if not np.isfinite(scores).all():
+        query, document = (int(i[0]) for i in np.nonzero(~np.isfinite(scores)))
+        raise ScoreOverflowError(
+            f"the score of document {index.doc_ids[document]!r} for query {query} leaves the range of float32; "
+            "scale the vectors down, for example to unit norm"
+        )
+    scores.flags.writeable = False
+    return scores

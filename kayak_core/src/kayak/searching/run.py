@@ -1,0 +1,231 @@
+"""Runs search plans, stage by stage, over an index or a store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import attrs
+import numpy as np
+
+from kayak.contracts import (
+    LATE_INTERACTION_FAMILY,
+    CandidateGenerator,
+    CandidateStageResult,
+    CandidateWindow,
+    LateStore,
+    SearchPlan,
+    SearchPlanResult,
+    SearchStageProfile,
+    StageArtifactMaterialization,
+    StageResult,
+)
+from kayak.errors import EmptySelectionError, InvalidInputError, InvalidTypeError
+from kayak.plugins import find_executor
+from kayak.searching.scoring import checked_index, checked_query
+from kayak.typing import DocIdsInput, MetadataFilterInput
+from kayak.values import LateIndex, LateQuery, LateScores
+from kayak.values.backend_names import NUMPY_REFERENCE_BACKEND
+from kayak.values.coerce import non_negative_int
+
+_R = TypeVar("_R", CandidateStageResult, StageResult)
+
+LOAD_STAGE = "load_index"
+
+
+def generate_candidates(
+    query: LateQuery,
+    index: LateIndex,
+    generator: CandidateGenerator,
+    *,
+    k: int,
+    backend: str = NUMPY_REFERENCE_BACKEND,
+) -> CandidateStageResult:
+    """Run stage 1 alone over an index.
+
+    Args:
+        query: the encoded query.
+        index: the documents to choose from.
+        generator: for example `kayak.document_proxy_candidate_generator()`.
+        k: size of the window, ≥ 1.
+        backend: executor for generators that score exact MaxSim.
+
+    Raises:
+        InvalidTypeError: a value of the wrong type.
+        InvalidInputError: `k` < 1, or query and index differ in dimension.
+        UnsupportedOperationError: the generator runs inside a store, not over an index.
+        UnknownKindError, BackendUnavailableError: see `maxsim`.
+    """
+    if not isinstance(generator, CandidateGenerator):
+        raise InvalidTypeError(
+            f"expected a CandidateGenerator, got {type(generator).__name__}; "
+            "make one with kayak.document_proxy_candidate_generator() or kayak.open_candidate_generator(kind)"
+        )
+    size = non_negative_int(k, "k", minimum=1)
+    executor = find_executor(backend)
+    checked_query(query)
+    checked_index(index)
+    return _timed(lambda: generator.generate(query, index, k=size, executor=executor))
+
+
+def search_with_plan(
+    query: LateQuery,
+    corpus: LateIndex | LateStore,
+    plan: SearchPlan,
+    *,
+    where: MetadataFilterInput = None,
+    doc_ids: DocIdsInput | None = None,
+    backend: str = NUMPY_REFERENCE_BACKEND,
+) -> SearchPlanResult:
+    """Run a staged plan over an index or a store.
+
+    With a store, a plan whose generator runs inside stores (`store_native`) brings only the candidates' vectors
+    back; any other plan loads the selected slice first, and the load shows as a stage of its own.
+
+    Args:
+        query: the encoded query; needs its text where the verifier reads it.
+        corpus: a `LateIndex`, or an open store.
+        plan: what to run.
+        where: metadata filter, stores only.
+        doc_ids: restriction to these ids, stores only; select an index with `index.select`.
+        backend: executor of the exact stages; nothing else is used in its place.
+
+    Returns:
+        The hits and what each stage did. A selection that matches nothing gives no hits.
+
+    Raises:
+        InvalidTypeError: a value of the wrong type.
+        InvalidInputError: dimensions differ, a text is missing for the verifier, or a filter is given for an index.
+        UnsupportedOperationError: the plan needs a store with a search of its own.
+        UnknownKindError, BackendUnavailableError, ScoreOverflowError: see `maxsim`.
+    """
+    if not isinstance(plan, SearchPlan):
+        raise InvalidTypeError(
+            f"expected a SearchPlan, got {type(plan).__name__}; make one with kayak.exact_full_scan_search_plan(k)"
+        )
+    executor = find_executor(backend)
+    checked_query(query)
+    if plan.stage3_verifier.requires_query_text and query.text is None:
+        raise InvalidInputError(
+            f"the {plan.stage3_verifier.kind} verifier reads the query's text, but query.text is None; use "
+            "kayak.query(vectors, text=...) or query.with_text(...)"
+        )
+    stage1 = _first_stage(query, corpus, plan, where, doc_ids, backend)
+    if not stage1.candidates.hits:
+        return _no_hits(plan, stage1)
+    window = CandidateWindow(stage1.candidates, stage1.load_window)
+    stage2_k = plan.final_k if plan.stage3_verifier.is_noop else plan.candidate_k
+    refined = _timed(
+        lambda: plan.stage2_reference_operator.refine(query, window, k=stage2_k, executor=executor)
+    )
+    verified = _timed(lambda: plan.stage3_verifier.verify(query, window, refined, k=plan.final_k))
+    return SearchPlanResult(
+        plan,
+        verified.hits,
+        stage1.candidates,
+        window.loaded_index,
+        refined.scores,
+        None if plan.stage3_verifier.is_noop else verified.scores,
+        refined.profile,
+        verified.profile,
+        stage1.load_profile,
+    )
+
+
+@attrs.frozen(eq=False)
+class _FirstStage:
+    candidates: CandidateStageResult
+    load_window: Callable[[], LateIndex]
+    load_profile: SearchStageProfile | None = None
+
+
+def _first_stage(
+    query: LateQuery,
+    corpus: LateIndex | LateStore,
+    plan: SearchPlan,
+    where: MetadataFilterInput,
+    doc_ids: DocIdsInput | None,
+    backend: str,
+) -> _FirstStage:
+    generator = plan.candidate_generator
+    texts = plan.stage3_verifier.requires_document_texts
+    if isinstance(corpus, LateIndex):
+        if where is not None or doc_ids is not None:
+            raise InvalidInputError(
+                "where= and doc_ids= select documents of a store, but the corpus is a LateIndex; use "
+                "index.select(doc_ids), or pass the store"
+            )
+        candidates = generate_candidates(query, corpus, generator, k=plan.candidate_k, backend=backend)
+        return _FirstStage(candidates, lambda: candidates.select_index(corpus))
+    if not isinstance(corpus, LateStore):
+        raise InvalidTypeError(
+            f"the corpus of a plan is a LateIndex or a store, got {type(corpus).__name__}; "
+            "call .pack() on documents"
+        )
+    if generator.corpus == "store":
+        found = _timed(
+            lambda: generator.generate_in_store(
+                query, corpus, k=plan.candidate_k, where=where, doc_ids=doc_ids
+            )
+        )
+        return _FirstStage(
+            found, lambda: corpus.load_index(doc_ids=found.candidate_doc_ids, include_text=texts)
+        )
+    start = time.perf_counter()
+    try:
+        index = corpus.load_index(doc_ids=doc_ids, where=where, include_text=texts)
+    except EmptySelectionError:
+        return _FirstStage(_nothing_found(generator), lambda: corpus.load_index(doc_ids=()))
+    load = _load_profile(index, time.perf_counter() - start)
+    candidates = generate_candidates(query, index, generator, k=plan.candidate_k, backend=backend)
+    return _FirstStage(candidates, lambda: candidates.select_index(index), load)
+
+
+def _load_profile(index: LateIndex, elapsed_seconds: float) -> SearchStageProfile:
+    texts = sum(text is not None for text in index.doc_texts or ())
+    return SearchStageProfile(
+        LOAD_STAGE,
+        0,
+        0,
+        document_count=index.document_count,
+        document_text_count=texts,
+        materialized_artifacts=(
+            StageArtifactMaterialization(
+                LATE_INTERACTION_FAMILY, index.document_count, index.total_vector_count, texts
+            ),
+        ),
+        elapsed_seconds=elapsed_seconds,
+        # A memory map is opened, not read; whichever stage scores it reads it.
+        bytes_read=sum(
+            int(part.counts.sum()) * index.vector_dim * part.block.vectors.dtype.itemsize
+            for part in index.slices
+            if not isinstance(part.block.vectors, np.memmap)
+        ),
+    )
+
+
+def _nothing_found(generator: CandidateGenerator) -> CandidateStageResult:
+    scores = LateScores.from_values(generator.kind, (), np.empty(0, dtype=np.float32))
+    return CandidateStageResult(generator, scores, (), SearchStageProfile(generator.kind, 0, 0))
+
+
+def _no_hits(plan: SearchPlan, stage1: _FirstStage) -> SearchPlanResult:
+    return SearchPlanResult(
+        plan,
+        (),
+        stage1.candidates,
+        None,
+        stage1.candidates.scores,
+        None,
+        SearchStageProfile(plan.stage2_reference_operator.kind, 0, 0),
+        SearchStageProfile(plan.stage3_verifier.kind, 0, 0),
+        stage1.load_profile,
+    )
+
+
+def _timed(stage: Callable[[], _R]) -> _R:
+    start = time.perf_counter()
+    result = stage()
+    elapsed = time.perf_counter() - start
+    return attrs.evolve(result, profile=attrs.evolve(result.profile, elapsed_seconds=elapsed))
