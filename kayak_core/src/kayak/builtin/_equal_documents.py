@@ -43,9 +43,7 @@ def level_equal_documents(
         keys, columns = _repeated(keys[~equal], columns[~equal])
 
 
-def _repeated(
-    keys: NDArray[np.uint64], columns: NDArray[np.int64]
-) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+def _repeated(keys: NDArray[np.uint64], columns: NDArray[np.int64]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
     """Keep what shares its key with another, sorted by key and then column."""
     order = np.argsort(keys)
     ordered = keys[order]

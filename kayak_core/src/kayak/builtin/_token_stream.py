@@ -54,9 +54,7 @@ class TokenStream:
         group_rows: Greatest number of rows that a group has, padding included.
     """
 
-    def __init__(
-        self, block: NDArray[np.floating], starts: NDArray[np.int64], counts: NDArray[np.int64]
-    ) -> None:
+    def __init__(self, block: NDArray[np.floating], starts: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
         self.bounds = np.zeros(len(starts) + 1, np.int64)
         np.cumsum(counts, out=self.bounds[1:])
         self.document_count = len(starts)
@@ -68,9 +66,7 @@ class TokenStream:
         self._shifts = starts - self.bounds[:-1]  # from a place in the stream to a row of the block
         self._usable_in_place = block.dtype == np.float32 and block.flags.aligned
         self._scratch = np.empty((self.group_rows, dim), np.float32)
-        self._gathered = (
-            self._scratch if block.dtype == np.float32 else np.empty_like(self._scratch, block.dtype)
-        )
+        self._gathered = self._scratch if block.dtype == np.float32 else np.empty_like(self._scratch, block.dtype)
 
     def groups(self) -> Iterator[TokenGroup]:
         """Serve the stream; a group's vectors are valid until the next is asked for."""

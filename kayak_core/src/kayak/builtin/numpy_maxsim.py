@@ -65,9 +65,6 @@ def maxsim_block(
         over a query's tokens is float64. Values that overflow come back as infinity or NaN without a warning.
     """
     block: NDArray[np.floating] = np.asarray(vectors)
-    if np.may_share_memory(query_vectors, block):
-        # NumPy multiplies an array with its own transpose by a symmetric routine that rounds otherwise.
-        query_vectors = query_vectors.copy()
     pieces = list(_query_pieces(query_vectors, query_offsets))
     selected = len(offsets) - 1 if positions is None else len(positions)
     scores = np.empty((len(query_offsets) - 1, selected), np.float32)
@@ -114,8 +111,7 @@ def _score_stream(pieces: list[_QueryPiece], stream: TokenStream, scores: NDArra
             totals = sums if piece.opens else totals + sums
             if piece.closes:
                 finished = totals[: group.stop - group.first]
-                # The sign of a zero depends on the order of the maximum; adding zero makes it positive.
-                scores[piece.first_query : piece.last_query, group.first : group.stop] = (finished + 0.0).T
+                scores[piece.first_query : piece.last_query, group.first : group.stop] = finished.T
 
 
 def _segment_maxima(
@@ -190,9 +186,7 @@ def document_proxies(
                 if group.unfinished:
                     carried = sums[-1].copy()
                 counts = np.diff(stream.bounds[group.first : group.stop + 1])
-                proxies[first + group.first : first + group.stop] = (
-                    sums[: len(counts)] / counts[:, np.newaxis]
-                )
+                proxies[first + group.first : first + group.stop] = sums[: len(counts)] / counts[:, np.newaxis]
     return proxies
 
 
