@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     )
     from kayak.builtin.directory import (
         DirectoryLateStore as DirectoryLateStore,
+    )
+    from kayak.builtin.directory import (
         import_kayak_03_store as import_kayak_03_store,
     )
     from kayak.builtin.hashing import (
@@ -28,65 +30,167 @@ if TYPE_CHECKING:
     )
     from kayak.contracts import (
         And as And,
+    )
+    from kayak.contracts import (
         BackendInfo as BackendInfo,
+    )
+    from kayak.contracts import (
         BaseLateStore as BaseLateStore,
+    )
+    from kayak.contracts import (
         BatchTextEncoder as BatchTextEncoder,
+    )
+    from kayak.contracts import (
         CandidateGenerator as CandidateGenerator,
+    )
+    from kayak.contracts import (
         CandidateStageResult as CandidateStageResult,
+    )
+    from kayak.contracts import (
         CandidateWindow as CandidateWindow,
+    )
+    from kayak.contracts import (
         Comparison as Comparison,
+    )
+    from kayak.contracts import (
         Executor as Executor,
+    )
+    from kayak.contracts import (
         LateStore as LateStore,
+    )
+    from kayak.contracts import (
         LateStoreStats as LateStoreStats,
+    )
+    from kayak.contracts import (
         LateTextEncoder as LateTextEncoder,
+    )
+    from kayak.contracts import (
         Not as Not,
+    )
+    from kayak.contracts import (
         Or as Or,
+    )
+    from kayak.contracts import (
         ReferenceScoringSemantics as ReferenceScoringSemantics,
+    )
+    from kayak.contracts import (
         SearchPlan as SearchPlan,
+    )
+    from kayak.contracts import (
         SearchPlanResult as SearchPlanResult,
+    )
+    from kayak.contracts import (
         SearchStageProfile as SearchStageProfile,
+    )
+    from kayak.contracts import (
         Stage2ReferenceOperator as Stage2ReferenceOperator,
+    )
+    from kayak.contracts import (
         Stage3VerifierOperator as Stage3VerifierOperator,
+    )
+    from kayak.contracts import (
         StageArtifactMaterialization as StageArtifactMaterialization,
+    )
+    from kayak.contracts import (
         StageResult as StageResult,
+    )
+    from kayak.contracts import (
         StoreCapabilities as StoreCapabilities,
+    )
+    from kayak.contracts import (
         StoredDocument as StoredDocument,
+    )
+    from kayak.contracts import (
         Where as Where,
+    )
+    from kayak.contracts import (
         exact_late_interaction_reference_scoring_semantics as exact_late_interaction_reference_scoring_semantics,
+    )
+    from kayak.contracts import (
         parse_where as parse_where,
+    )
+    from kayak.contracts import (
         score_index as score_index,
     )
     from kayak.environment import (
         available_backends as available_backends,
+    )
+    from kayak.environment import (
         backend_info as backend_info,
+    )
+    from kayak.environment import (
         doctor as doctor,
+    )
+    from kayak.environment import (
         help as help,
+    )
+    from kayak.environment import (
         mojo_bridge_info as mojo_bridge_info,
     )
     from kayak.errors import (
         BackendUnavailableError as BackendUnavailableError,
+    )
+    from kayak.errors import (
         DuplicateKindError as DuplicateKindError,
+    )
+    from kayak.errors import (
         EmptySelectionError as EmptySelectionError,
+    )
+    from kayak.errors import (
         EncoderMismatchError as EncoderMismatchError,
+    )
+    from kayak.errors import (
         EncodingError as EncodingError,
+    )
+    from kayak.errors import (
         FilterError as FilterError,
+    )
+    from kayak.errors import (
         InvalidInputError as InvalidInputError,
+    )
+    from kayak.errors import (
         InvalidTypeError as InvalidTypeError,
+    )
+    from kayak.errors import (
         KayakError as KayakError,
+    )
+    from kayak.errors import (
         MissingDependencyError as MissingDependencyError,
+    )
+    from kayak.errors import (
         PluginError as PluginError,
+    )
+    from kayak.errors import (
         ScoreOverflowError as ScoreOverflowError,
+    )
+    from kayak.errors import (
         StoreBusyError as StoreBusyError,
+    )
+    from kayak.errors import (
         StoreClosedError as StoreClosedError,
+    )
+    from kayak.errors import (
         StoreCorruptError as StoreCorruptError,
+    )
+    from kayak.errors import (
         StoreError as StoreError,
+    )
+    from kayak.errors import (
         StorePathError as StorePathError,
+    )
+    from kayak.errors import (
         StoreVersionError as StoreVersionError,
+    )
+    from kayak.errors import (
         UnknownKindError as UnknownKindError,
+    )
+    from kayak.errors import (
         UnsupportedOperationError as UnsupportedOperationError,
     )
     from kayak.explanation import (
         Explanation as Explanation,
+    )
+    from kayak.explanation import (
         explain as explain,
     )
     from kayak.hookspecs import (
@@ -94,90 +198,186 @@ if TYPE_CHECKING:
     )
     from kayak.plugins import (
         PluginInfo as PluginInfo,
+    )
+    from kayak.plugins import (
         available_candidate_generator_kinds as available_candidate_generator_kinds,
+    )
+    from kayak.plugins import (
         available_encoder_kinds as available_encoder_kinds,
+    )
+    from kayak.plugins import (
         available_stage_operator_kinds as available_stage_operator_kinds,
+    )
+    from kayak.plugins import (
         available_store_kinds as available_store_kinds,
+    )
+    from kayak.plugins import (
         list_plugins as list_plugins,
+    )
+    from kayak.plugins import (
         open_candidate_generator as open_candidate_generator,
+    )
+    from kayak.plugins import (
         open_encoder as open_encoder,
+    )
+    from kayak.plugins import (
         open_stage_operator as open_stage_operator,
+    )
+    from kayak.plugins import (
         open_store as open_store,
+    )
+    from kayak.plugins import (
         register_candidate_generator as register_candidate_generator,
+    )
+    from kayak.plugins import (
         register_encoder as register_encoder,
+    )
+    from kayak.plugins import (
         register_executor as register_executor,
+    )
+    from kayak.plugins import (
         register_stage_operator as register_stage_operator,
+    )
+    from kayak.plugins import (
         register_store as register_store,
     )
     from kayak.retrieval import (
         LateTextRetriever as LateTextRetriever,
+    )
+    from kayak.retrieval import (
         LateTextSearchSession as LateTextSearchSession,
+    )
+    from kayak.retrieval import (
         copy_store as copy_store,
+    )
+    from kayak.retrieval import (
         open_text_retriever as open_text_retriever,
     )
     from kayak.searching import (
         clause_text_stage3_verifier_operator as clause_text_stage3_verifier_operator,
+    )
+    from kayak.searching import (
         document_proxy_candidate_generator as document_proxy_candidate_generator,
+    )
+    from kayak.searching import (
         document_proxy_search_plan as document_proxy_search_plan,
+    )
+    from kayak.searching import (
         exact_full_scan_candidate_generator as exact_full_scan_candidate_generator,
+    )
+    from kayak.searching import (
         exact_full_scan_clause_text_search_plan as exact_full_scan_clause_text_search_plan,
+    )
+    from kayak.searching import (
         exact_full_scan_search_plan as exact_full_scan_search_plan,
+    )
+    from kayak.searching import (
         exact_late_interaction_stage2_reference_operator as exact_late_interaction_stage2_reference_operator,
+    )
+    from kayak.searching import (
         generate_candidates as generate_candidates,
+    )
+    from kayak.searching import (
         maxsim as maxsim,
+    )
+    from kayak.searching import (
         maxsim_batch as maxsim_batch,
+    )
+    from kayak.searching import (
         none_stage3_verifier_operator as none_stage3_verifier_operator,
+    )
+    from kayak.searching import (
         noop_topk_stage2_reference_operator as noop_topk_stage2_reference_operator,
+    )
+    from kayak.searching import (
         search as search,
+    )
+    from kayak.searching import (
         search_batch as search_batch,
+    )
+    from kayak.searching import (
         search_with_plan as search_with_plan,
+    )
+    from kayak.searching import (
         store_native_candidate_generator as store_native_candidate_generator,
+    )
+    from kayak.searching import (
         store_native_search_plan as store_native_search_plan,
     )
     from kayak.specs import (
         CandidateGeneratorSpec as CandidateGeneratorSpec,
+    )
+    from kayak.specs import (
         EncoderSpec as EncoderSpec,
+    )
+    from kayak.specs import (
         ExecutorSpec as ExecutorSpec,
+    )
+    from kayak.specs import (
         StageOperatorSpec as StageOperatorSpec,
+    )
+    from kayak.specs import (
         StoreSpec as StoreSpec,
     )
     from kayak.values import (
         IndexBlock as IndexBlock,
+    )
+    from kayak.values import (
         IndexSlice as IndexSlice,
+    )
+    from kayak.values import (
         LateDocuments as LateDocuments,
+    )
+    from kayak.values import (
         LateIndex as LateIndex,
+    )
+    from kayak.values import (
         LateQuery as LateQuery,
+    )
+    from kayak.values import (
         LateQueryBatch as LateQueryBatch,
+    )
+    from kayak.values import (
         LateScores as LateScores,
+    )
+    from kayak.values import (
         SearchHit as SearchHit,
+    )
+    from kayak.values import (
         documents as documents,
+    )
+    from kayak.values import (
         flat_query_dim128 as flat_query_dim128,
+    )
+    from kayak.values import (
         hybrid_flat_dim128_index as hybrid_flat_dim128_index,
+    )
+    from kayak.values import (
         packed_index as packed_index,
+    )
+    from kayak.values import (
         query as query,
+    )
+    from kayak.values import (
         query_batch as query_batch,
     )
     from kayak.values.backend_names import (
         MOJO_EXACT_CPU_BACKEND as MOJO_EXACT_CPU_BACKEND,
+    )
+    from kayak.values.backend_names import (
         NUMPY_REFERENCE_BACKEND as NUMPY_REFERENCE_BACKEND,
     )
 
 __version__ = "1.0.0"
 
 _HOMES: dict[str, tuple[str, ...]] = {
-    "kayak.builtin.callable_encoder": (
-        "CallableLateTextEncoder",
-    ),
+    "kayak.builtin.callable_encoder": ("CallableLateTextEncoder",),
     "kayak.builtin.directory": (
         "DirectoryLateStore",
         "import_kayak_03_store",
     ),
-    "kayak.builtin.hashing": (
-        "HashingEncoder",
-    ),
-    "kayak.builtin.memory_store": (
-        "MemoryLateStore",
-    ),
+    "kayak.builtin.hashing": ("HashingEncoder",),
+    "kayak.builtin.memory_store": ("MemoryLateStore",),
     "kayak.contracts": (
         "And",
         "BackendInfo",
@@ -241,9 +441,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "Explanation",
         "explain",
     ),
-    "kayak.hookspecs": (
-        "hookimpl",
-    ),
+    "kayak.hookspecs": ("hookimpl",),
     "kayak.plugins": (
         "PluginInfo",
         "available_candidate_generator_kinds",

@@ -105,9 +105,7 @@ class KayakSpecs:
             def generate(self, query, index, *, k, executor):
                 scores = kayak.LateScores.from_values(self.kind, index.doc_ids, np.array(index.vector_counts))
                 hits = scores.topk(k)
-                profile = kayak.SearchStageProfile(
-                    self.kind, 0, len(hits), document_count=index.document_count
-                )
+                profile = kayak.SearchStageProfile(self.kind, 0, len(hits), document_count=index.document_count)
                 return kayak.CandidateStageResult(self, scores, hits, profile)
 
 
@@ -141,9 +139,7 @@ class KayakSpecs:
 
         @kayak.hookimpl
         def kayak_stage_operators():
-            yield kayak.StageOperatorSpec(
-                name="short_texts", stage=3, factory=ShortTexts, summary="short first"
-            )
+            yield kayak.StageOperatorSpec(name="short_texts", stage=3, factory=ShortTexts, summary="short first")
         ```
         """
         raise NotImplementedError
@@ -166,9 +162,7 @@ class KayakSpecs:
             def maxsim(self, query_vectors, query_offsets, block, positions):
                 numbers = range(block.document_count) if positions is None else positions.tolist()
                 best = [(query_vectors @ block.document(i).T).max(axis=1) for i in numbers]
-                rows = [
-                    np.add.reduceat(b, query_offsets[:-1]) for b in best
-                ]  # every query has ≥ 1 vector
+                rows = [np.add.reduceat(b, query_offsets[:-1]) for b in best]  # every query has ≥ 1 vector
                 return np.array(rows, np.float32).reshape(len(rows), len(query_offsets) - 1).T
 
 

@@ -97,9 +97,7 @@ class StageOperatorSpec(PluginSpec):
     """
 
     stage: Literal[2, 3] = attrs.field(validator=attrs.validators.in_((2, 3)))
-    factory: Callable[..., Stage2ReferenceOperator | Stage3VerifierOperator] = attrs.field(
-        validator=_check_callable
-    )
+    factory: Callable[..., Stage2ReferenceOperator | Stage3VerifierOperator] = attrs.field(validator=_check_callable)
 
 
 @attrs.frozen(kw_only=True)

@@ -36,9 +36,7 @@ class CallableLateTextEncoder:
     ) -> None:
         for name, function in (("query_encoder", query_encoder), ("document_encoder", document_encoder)):
             if not callable(function):
-                raise InvalidTypeError(
-                    f"{name} must be callable with a text, got {type(function).__name__}"
-                )
+                raise InvalidTypeError(f"{name} must be callable with a text, got {type(function).__name__}")
         self._query_encoder = query_encoder
         self._document_encoder = document_encoder
         self.fingerprint = optional_text(fingerprint, "fingerprint")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from itertools import pairwise
 from typing import ClassVar
 
 import attrs
@@ -35,11 +36,11 @@ SHARED_TOKEN_BONUS = 0.5
 
 STOP_WORDS = frozenset(
     "about above after again all also although and another any are because been before being below between both "
-    "but can could did does doing down during each else ever few for from further had has have having her here hers "
-    "him his how however into its itself just many may might more most much must nor not now off once only other our "
-    "ours out over own same shall she should some such than that the their theirs them then there these they this "
-    "those through too under until upon very was were what when where whether which while who whom whose why will "
-    "with within without would yet you your yours".split()
+    "but can could did does doing down during each else ever few for from further had has have having her here "
+    "hers him his how however into its itself just many may might more most much must nor not now off once only "
+    "other our ours out over own same shall she should some such than that the their theirs them then there these "
+    "they this those through too under until upon very was were what when where whether which while who whom "
+    "whose why will with within without would yet you your yours".split()
 )
 
 _CLAUSE_END = re.compile(r"[.?!:]")
@@ -49,23 +50,18 @@ _WORD = re.compile(r"\w+")
 @attrs.frozen
 class _Clause:
     tokens: tuple[str, ...]  # distinct content tokens, in order of first occurrence
-    phrases: tuple[str, ...]  # adjacent content tokens of the clause, as they stand
     scale: float
+
+    @property
+    def phrases(self) -> tuple[str, ...]:
+        return tuple(f"{first} {second}" for first, second in pairwise(self.tokens))
 
 
 def _parse(text: str) -> tuple[tuple[_Clause, ...], dict[str, float]]:
-    spoken = [_WORD.findall(part) for part in _CLAUSE_END.split(text.lower())]
-    word_lists = [words for words in spoken if any(_is_content(word) for word in words)]
+    word_lists = [words for part in _CLAUSE_END.split(text.lower()) if (words := _WORD.findall(part))]
     clauses = tuple(
         _Clause(
             tuple(dict.fromkeys(word for word in words if _is_content(word))),
-            tuple(
-                dict.fromkeys(
-                    f"{first} {second}"
-                    for first, second in zip(words[:-1], words[1:], strict=True)
-                    if _is_content(first) and _is_content(second)
-                )
-            ),
             FINAL_CLAUSE_SCALE if number == len(word_lists) - 1 else EARLIER_CLAUSE_SCALE,
         )
         for number, words in enumerate(word_lists)
@@ -90,12 +86,12 @@ def clause_text_boost(query_text: str, document_text: str) -> float:
     no stop word; it counts once a clause and weighs 1, plus 0.5 from 6 characters on, plus 1 if it occurs in one
     clause only or 0.5 if in two. The final clause has scale 1, the others 0.35. Each token found as a whole word
     in the document adds scale × weight; two or more matches in a clause add scale × 1; the final clause adds 0.5 a
-    match; each pair of adjacent content tokens found as a phrase adds scale × 1.5.
+    match; each pair of content tokens that follow one another in the clause, found as a phrase, adds scale × 1.5.
     """
     clauses, weights = _parse(query_text)
     words = _WORD.findall(document_text.lower())
     vocabulary = frozenset(words)
-    pairs = frozenset(f"{first} {second}" for first, second in zip(words[:-1], words[1:], strict=True))
+    pairs = frozenset(f"{first} {second}" for first, second in pairwise(words))
     boost = 0.0
     for clause in clauses:
         matches = [token for token in clause.tokens if token in vocabulary]

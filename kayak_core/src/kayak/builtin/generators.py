@@ -34,9 +34,7 @@ class ExactFullScan(CandidateGenerator):
     family: ClassVar[str] = "exact"
     score_kind: ClassVar[str] = "exact_score"
 
-    def generate(
-        self, query: LateQuery, index: LateIndex, *, k: int, executor: Executor
-    ) -> CandidateStageResult:
+    def generate(self, query: LateQuery, index: LateIndex, *, k: int, executor: Executor) -> CandidateStageResult:
         """Score all documents and keep the `k` best; see `CandidateGenerator.generate`."""
         values = score_index(executor, LateQueryBatch((query,)), index)[0]
         scores = LateScores(executor.name, index.doc_ids, values, query.vector_count)
@@ -68,9 +66,7 @@ class DocumentProxy(CandidateGenerator):
     query_vector_budget: int = attrs.field(default=0, converter=_budget)
     document_vector_budget: int = attrs.field(default=0, converter=_budget)
 
-    def generate(
-        self, query: LateQuery, index: LateIndex, *, k: int, executor: Executor
-    ) -> CandidateStageResult:
+    def generate(self, query: LateQuery, index: LateIndex, *, k: int, executor: Executor) -> CandidateStageResult:
         """Score one proxy a document and keep the `k` best; see `CandidateGenerator.generate`."""
         del executor  # proxies are not MaxSim
         if query.vector_dim != index.vector_dim:
@@ -94,7 +90,8 @@ class DocumentProxy(CandidateGenerator):
             document_count=index.document_count,
             document_vector_count=index.document_count,
             bytes_read=proxies.nbytes + (index.vector_byte_size if prepared.built_now else 0),
-            preparation=f"mean of the first {budget or 'all'} vectors of {index.document_count} documents",
+            preparation=f"one mean vector of {f'the first {budget}' if budget else 'all'} vectors for each of "
+            f"{index.document_count} documents",
             preparation_seconds=prepared.elapsed_seconds if prepared.built_now else 0.0,
         )
         return CandidateStageResult(self, scores, hits, profile)
@@ -117,9 +114,7 @@ class StoreNative(CandidateGenerator):
     score_kind: ClassVar[str] = "native_score"
     corpus: ClassVar[Literal["index", "store"]] = "store"
 
-    def generate(
-        self, query: LateQuery, index: LateIndex, *, k: int, executor: Executor
-    ) -> CandidateStageResult:
+    def generate(self, query: LateQuery, index: LateIndex, *, k: int, executor: Executor) -> CandidateStageResult:
         """Not possible over an index: an index has no search of its own."""
         raise UnsupportedOperationError(
             "the store_native generator searches inside a store, but the corpus is a LateIndex; pass the store to "
@@ -142,6 +137,4 @@ class StoreNative(CandidateGenerator):
                 "exact_full_scan_search_plan or document_proxy_search_plan over it instead"
             )
         found = store.search_candidates(query, k=k, where=where, doc_ids=doc_ids)
-        return attrs.evolve(
-            found, generator=self, profile=attrs.evolve(found.profile, stage_name=self.kind)
-        )
+        return attrs.evolve(found, generator=self, profile=attrs.evolve(found.profile, stage_name=self.kind))

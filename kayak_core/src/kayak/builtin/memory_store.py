@@ -18,8 +18,8 @@ from kayak.contracts import (
     Where,
 )
 from kayak.errors import InvalidTypeError
-from kayak.typing import DocIdsInput, MetadataFilterInput
-from kayak.values import LateQuery
+from kayak.typing import DocIdsInput, MetadataFilterInput, MetadataRowsInput
+from kayak.values import LateDocuments, LateQuery
 
 
 class MemoryLateStore(BaseLateStore):
@@ -33,10 +33,15 @@ class MemoryLateStore(BaseLateStore):
     persistent: ClassVar[bool] = False
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._rows: dict[str, StoredDocument] = {}
         self._generation = 0
         self._fingerprint: str | None = None
+
+    def upsert(self, documents: LateDocuments, *, metadata: MetadataRowsInput = None) -> None:
+        """Insert or replace documents; see `LateStore.upsert`."""
+        with self._lock:  # the check of the dimension and the write are one step
+            super().upsert(documents, metadata=metadata)
 
     def write_documents(self, rows: Sequence[StoredDocument]) -> None:
         """Insert or replace the documents; see `BaseLateStore.write_documents`."""
@@ -84,8 +89,9 @@ class MemoryLateStore(BaseLateStore):
 
     def stats(self) -> LateStoreStats:
         """Count what the store holds; bytes are those of the vectors and texts."""
-        stats = super().stats()
-        rows = self.read_documents(None, None)
+        with self._lock:
+            stats = super().stats()
+            rows = self.read_documents(None, None)
         size = sum(row.vectors.nbytes + len((row.text or "").encode()) for row in rows)
         return attrs.evolve(stats, storage_byte_size=size, reclaimable_byte_size=0)
 

@@ -14,9 +14,7 @@ def kayak_encoders() -> Iterator[EncoderSpec]:
     from kayak.builtin.callable_encoder import open_callable_encoder
     from kayak.builtin.hashing import HashingEncoder
 
-    yield EncoderSpec(
-        name="callable", factory=open_callable_encoder, summary="adapts your own functions or model"
-    )
+    yield EncoderSpec(name="callable", factory=open_callable_encoder, summary="adapts your own functions or model")
     yield EncoderSpec(
         name="hashing", factory=HashingEncoder, summary="lexical: hashed words and character n-grams, no model"
     )
@@ -45,9 +43,7 @@ def kayak_candidate_generators() -> Iterator[CandidateGeneratorSpec]:
     yield CandidateGeneratorSpec(
         name=ExactFullScan.kind, factory=ExactFullScan, summary="exact MaxSim of every document"
     )
-    yield CandidateGeneratorSpec(
-        name=DocumentProxy.kind, factory=DocumentProxy, summary="one mean vector a document"
-    )
+    yield CandidateGeneratorSpec(name=DocumentProxy.kind, factory=DocumentProxy, summary="one mean vector a document")
     yield CandidateGeneratorSpec(name=StoreNative.kind, factory=StoreNative, summary="the store's own search")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from itertools import islice
 from types import TracebackType
 from typing import Any, ClassVar, Self
@@ -217,8 +218,7 @@ class BaseLateStore(ABC):
         return (
             row
             for row in self.read_documents(ids, condition)
-            if (wanted is None or row.doc_id in wanted)
-            and (condition is None or condition.matches(row.metadata))
+            if (wanted is None or row.doc_id in wanted) and (condition is None or condition.matches(row.metadata))
         )
 
 
@@ -227,11 +227,11 @@ def _batches(rows: Iterator[StoredDocument], size: int) -> Iterator[LateDocument
         exported = documents(
             [row.doc_id for row in batch], [row.vectors for row in batch], texts=[row.text for row in batch]
         )
-        yield attrs.evolve(exported, metadata=tuple(dict(row.metadata) for row in batch))
+        yield attrs.evolve(exported, metadata=tuple(deepcopy(dict(row.metadata)) for row in batch))
 
 
 def stored_rows(documents: LateDocuments, metadata: MetadataRowsInput) -> tuple[StoredDocument, ...]:
-    """Validate what `upsert` was given and return one row a document, not aliasing the caller's metadata.
+    """Validate what `upsert` was given and return one row a document, sharing no memory that the caller can change.
 
     Raises:
         InvalidTypeError: `documents` is no `LateDocuments`.
@@ -239,11 +239,11 @@ def stored_rows(documents: LateDocuments, metadata: MetadataRowsInput) -> tuple[
     """
     rows = checked_metadata(documents, metadata)
     texts = documents.texts or (None,) * documents.document_count
+    # `kayak.documents` hands out read-only copies, which stores may keep; a block made by hand may be writable.
+    keep = np.array if documents.block.vectors.flags.writeable else np.ascontiguousarray
     return tuple(
-        StoredDocument(doc_id, np.ascontiguousarray(matrix), text, row)
-        for doc_id, matrix, text, row in zip(
-            documents.doc_ids, documents.token_matrices, texts, rows, strict=True
-        )
+        StoredDocument(doc_id, keep(matrix), text, row)
+        for doc_id, matrix, text, row in zip(documents.doc_ids, documents.token_matrices, texts, rows, strict=True)
     )
 
 

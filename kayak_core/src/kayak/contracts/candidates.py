@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import attrs
+
 from kayak.contracts.executor import Executor
 from kayak.contracts.profile import SearchStageProfile
 from kayak.errors import UnsupportedOperationError
@@ -36,9 +37,7 @@ class CandidateGenerator(ABC):
     corpus: ClassVar[Literal["index", "store"]] = "index"
 
     @abstractmethod
-    def generate(
-        self, query: LateQuery, index: LateIndex, *, k: int, executor: Executor
-    ) -> CandidateStageResult:
+    def generate(self, query: LateQuery, index: LateIndex, *, k: int, executor: Executor) -> CandidateStageResult:
         """Return the `k` best candidates of an index, best first, equal scores in index order.
 
         Args:

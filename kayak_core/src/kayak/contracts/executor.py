@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 
 import attrs
 import numpy as np
+
 from kayak.errors import InvalidInputError, PluginError, ScoreOverflowError
 from kayak.typing import Float32Matrix, Int64Vector
 from kayak.values import INDEX_LAYOUTS, QUERY_LAYOUTS, IndexBlock, LateIndex, LateQueryBatch

@@ -10,6 +10,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any, ClassVar
 
 import numpy as np
+
 from kayak.errors import FilterError
 
 __all__ = [
@@ -36,7 +37,7 @@ class _ShortRepr(reprlib.Repr):
         super().__init__()
         self.maxstring = self.maxother = 80
 
-    def repr_int(self, x: int, level: int) -> str:  # noqa: ARG002 (the base class fixes the signature)
+    def repr_int(self, x: int, level: int) -> str:
         """Return the digits, or the size where there would be hundreds of them."""
         return repr(x) if x.bit_length() <= 128 else f"<integer of {x.bit_length()} bits>"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
+
 from kayak.contracts.candidates import CandidateGenerator, CandidateStageResult
 from kayak.contracts.profile import SearchStageProfile
 from kayak.contracts.stages import ReferenceScoringSemantics, Stage2ReferenceOperator, Stage3VerifierOperator
@@ -45,9 +46,7 @@ class SearchPlan:
     """
 
     candidate_generator: CandidateGenerator = attrs.field(validator=_instance_of(CandidateGenerator))
-    stage2_reference_operator: Stage2ReferenceOperator = attrs.field(
-        validator=_instance_of(Stage2ReferenceOperator)
-    )
+    stage2_reference_operator: Stage2ReferenceOperator = attrs.field(validator=_instance_of(Stage2ReferenceOperator))
     stage3_verifier: Stage3VerifierOperator = attrs.field(validator=_instance_of(Stage3VerifierOperator))
     final_k: int = attrs.field(converter=_positive)
     candidate_k: int = attrs.field(converter=_positive)

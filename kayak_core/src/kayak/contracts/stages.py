@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import ClassVar
 
 import attrs
+
 from kayak.contracts.candidates import CandidateStageResult
 from kayak.contracts.executor import Executor
 from kayak.contracts.profile import DOCUMENT_TEXT_FAMILY, LATE_INTERACTION_FAMILY, SearchStageProfile
@@ -45,7 +46,7 @@ class ReferenceScoringSemantics:
 
     @property
     def score_kind(self) -> str:
-        """ "exact_score"."""
+        """Kind of score: exact MaxSim."""
         return "exact_score"
 
     def requires_artifact_family(self, family: str) -> bool:

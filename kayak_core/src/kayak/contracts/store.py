@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Literal, Protocol, Self, runtime_checkable
 
 import attrs
+
 from kayak.contracts.candidates import CandidateStageResult
 from kayak.typing import DocIdsInput, MetadataFilterInput, MetadataRowsInput
 from kayak.values import INDEX_LAYOUTS, PACKED_LAYOUT, LateDocuments, LateIndex, LateQuery

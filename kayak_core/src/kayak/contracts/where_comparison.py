@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import attrs
+
 from kayak.contracts.json_values import json_identity, normalize_json_value, short_repr
 from kayak.errors import FilterError, InvalidTypeError
 

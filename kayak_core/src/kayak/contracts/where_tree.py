@@ -11,6 +11,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any, ClassVar
 
 import attrs
+
 from kayak.contracts.json_values import short_repr
 from kayak.contracts.where_comparison import Comparison, Where, check_where_depth
 from kayak.errors import FilterError, InvalidTypeError

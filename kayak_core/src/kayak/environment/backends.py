@@ -36,8 +36,8 @@ def backend_info(name: str) -> BackendInfo:
             name,
             available=False,
             requires_mojo=True,
-            availability_reason="the plugin that provides it is not installed; `pip install kayak-mojo` brings prebuilt "
-            "kernels, no compiler needed",
+            availability_reason="the plugin that provides it is not installed; `pip install kayak-mojo` brings "
+            "prebuilt kernels, no compiler needed",
         )
     return find_executor(name, must_run=False).backend_info()
 

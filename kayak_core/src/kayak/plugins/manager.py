@@ -185,9 +185,7 @@ class PluginManager:
 def _specs(function: Callable[..., Any], hook: str, expected: type[_S]) -> Iterator[_S]:
     result = function()
     if isinstance(result, PluginSpec) or not isinstance(result, Iterable):
-        raise InvalidTypeError(
-            f"{hook} must yield {expected.__name__} objects, got {type(result).__name__}"
-        )
+        raise InvalidTypeError(f"{hook} must yield {expected.__name__} objects, got {type(result).__name__}")
     for spec in result:
         if not isinstance(spec, expected):
             raise InvalidTypeError(f"{hook} must yield {expected.__name__} objects, got {spec!r:.80}")
@@ -195,9 +193,7 @@ def _specs(function: Callable[..., Any], hook: str, expected: type[_S]) -> Itera
 
 
 def _describe(plugin: _Plugin) -> PluginInfo:
-    status: Literal["ok", "broken", "disabled"] = (
-        "disabled" if plugin.disabled else "broken" if plugin.error else "ok"
-    )
+    status: Literal["ok", "broken", "disabled"] = "disabled" if plugin.disabled else "broken" if plugin.error else "ok"
     return PluginInfo(
         plugin.name,
         plugin.distribution,

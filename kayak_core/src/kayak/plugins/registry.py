@@ -100,9 +100,7 @@ class KindRegistry(Generic[S]):
         with self._lock:
             names = sorted({name for provided in self._discovered() for name in provided.spec.names})
             return tuple(
-                self._conflict(name, providers)
-                for name in names
-                if len(providers := self._providers(name)) > 1
+                self._conflict(name, providers) for name in names if len(providers := self._providers(name)) > 1
             )
 
     def find(self, kind: str) -> S:

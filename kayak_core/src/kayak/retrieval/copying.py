@@ -99,9 +99,7 @@ def _not_in(batch: LateDocuments, target: LateStore) -> LateDocuments | None:
 def _parts(batch: LateDocuments) -> dict[str, tuple[object, ...]]:
     texts = batch.texts or (None,) * batch.document_count
     metadata = batch.metadata or ({},) * batch.document_count
-    return dict(
-        zip(batch.doc_ids, zip(batch.token_matrices, texts, metadata, strict=True), strict=True)
-    )
+    return dict(zip(batch.doc_ids, zip(batch.token_matrices, texts, metadata, strict=True), strict=True))
 
 
 def _equal(one: tuple[object, ...], other: tuple[object, ...]) -> bool:

@@ -54,9 +54,7 @@ def open_text_retriever(
         StoreError: the store cannot be opened.
     """
     if default_layout not in INDEX_LAYOUTS:
-        raise InvalidInputError(
-            f"unknown index layout {default_layout!r}; expected one of {', '.join(INDEX_LAYOUTS)}"
-        )
+        raise InvalidInputError(f"unknown index layout {default_layout!r}; expected one of {', '.join(INDEX_LAYOUTS)}")
     if backend is not None:
         find_executor(backend)
     ready_encoder = _open_encoder(encoder, dict(encoder_kwargs or {}))

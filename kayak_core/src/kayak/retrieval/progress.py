@@ -25,7 +25,8 @@ def progress_bar(description: str, total: int | None, show: bool | None) -> Iter
     installed = importlib.util.find_spec("tqdm") is not None
     if show and not installed:
         raise MissingDependencyError(
-            "show_progress=True needs tqdm; install it with `pip install 'kayak-core[progress]'`, or leave the argument out"
+            "show_progress=True needs tqdm; install it with `pip install 'kayak-core[progress]'`, "
+            "or leave the argument out"
         )
     if show is False or not installed or (show is None and not sys.stderr.isatty()):
         yield _ignore

@@ -364,7 +364,8 @@ class LateTextRetriever:
         count = 0
         with progress_bar("indexing", total, show_progress) as advance:
             for batch in _batches(iter(documents), batch_size):
-                ids, texts, rows = zip(*batch, strict=True)
+                latest = {document[0]: document for document in batch}  # an id that comes again replaces
+                ids, texts, rows = zip(*latest.values(), strict=True)
                 self.store.upsert(encode_documents(self.encoder, ids, texts), metadata=rows)
                 if not count:
                     self._remember_fingerprint()
@@ -415,4 +416,4 @@ def _batches(
     documents: Iterator[tuple[str, str, MetadataRow | None]], size: int
 ) -> Iterator[list[tuple[str, str, MetadataRow | None]]]:
     while batch := list(islice(documents, size)):
-        yield list({doc_id: (doc_id, text, row) for doc_id, text, row in batch}.values())
+        yield batch

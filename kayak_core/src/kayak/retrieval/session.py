@@ -50,9 +50,7 @@ class LateTextSearchSession:
         """Return each encoded query's `k` best documents, in one pass; see `kayak.search_batch`."""
         return search_batch(as_batch(queries), self.index, k=k, backend=backend or self.backend)
 
-    def search_text_with_plan(
-        self, text: str, plan: SearchPlan, *, backend: str | None = None
-    ) -> SearchPlanResult:
+    def search_text_with_plan(self, text: str, plan: SearchPlan, *, backend: str | None = None) -> SearchPlanResult:
         """Encode a text and run a staged plan over the slice; see `kayak.search_with_plan`."""
         return self.search_query_with_plan(encode_query(self.encoder, text), plan, backend=backend)
 

@@ -48,9 +48,7 @@ class Selection:
     def load(self, store: LateStore) -> LateIndex:
         """Load the selection from the store; see `LateStore.load_index`."""
         where = None if self.where is None else self.where.to_dict()
-        return store.load_index(
-            doc_ids=self.doc_ids, where=where, include_text=self.include_text, layout=self.layout
-        )
+        return store.load_index(doc_ids=self.doc_ids, where=where, include_text=self.include_text, layout=self.layout)
 
 
 class SliceCache:

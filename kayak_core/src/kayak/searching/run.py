@@ -116,9 +116,7 @@ def search_with_plan(
         return _no_hits(plan, stage1)
     window = CandidateWindow(stage1.candidates, stage1.load_window)
     stage2_k = plan.final_k if plan.stage3_verifier.is_noop else plan.candidate_k
-    refined = _timed(
-        lambda: plan.stage2_reference_operator.refine(query, window, k=stage2_k, executor=executor)
-    )
+    refined = _timed(lambda: plan.stage2_reference_operator.refine(query, window, k=stage2_k, executor=executor))
     verified = _timed(lambda: plan.stage3_verifier.verify(query, window, refined, k=plan.final_k))
     return SearchPlanResult(
         plan,
@@ -160,18 +158,13 @@ def _first_stage(
         return _FirstStage(candidates, lambda: candidates.select_index(corpus))
     if not isinstance(corpus, LateStore):
         raise InvalidTypeError(
-            f"the corpus of a plan is a LateIndex or a store, got {type(corpus).__name__}; "
-            "call .pack() on documents"
+            f"the corpus of a plan is a LateIndex or a store, got {type(corpus).__name__}; call .pack() on documents"
         )
     if generator.corpus == "store":
         found = _timed(
-            lambda: generator.generate_in_store(
-                query, corpus, k=plan.candidate_k, where=where, doc_ids=doc_ids
-            )
+            lambda: generator.generate_in_store(query, corpus, k=plan.candidate_k, where=where, doc_ids=doc_ids)
         )
-        return _FirstStage(
-            found, lambda: corpus.load_index(doc_ids=found.candidate_doc_ids, include_text=texts)
-        )
+        return _FirstStage(found, lambda: corpus.load_index(doc_ids=found.candidate_doc_ids, include_text=texts))
     start = time.perf_counter()
     try:
         index = corpus.load_index(doc_ids=doc_ids, where=where, include_text=texts)

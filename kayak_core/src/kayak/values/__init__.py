@@ -3,6 +3,8 @@
 from kayak.values.blocks import IndexBlock, IndexSlice
 from kayak.values.late_documents import LateDocuments, documents
 from kayak.values.late_index import LateIndex, hybrid_flat_dim128_index, packed_index
+from kayak.values.late_query import LateQuery, flat_query_dim128, query
+from kayak.values.late_query_batch import LateQueryBatch, query_batch
 from kayak.values.layouts import (
     FLAT_DIM128_LAYOUT,
     HYBRID_FLAT_DIM128_LAYOUT,
@@ -11,8 +13,6 @@ from kayak.values.layouts import (
     PACKED_LAYOUT,
     QUERY_LAYOUTS,
 )
-from kayak.values.late_query import LateQuery, flat_query_dim128, query
-from kayak.values.late_query_batch import LateQueryBatch, query_batch
 from kayak.values.scores import LateScores, SearchHit
 
 __all__ = [

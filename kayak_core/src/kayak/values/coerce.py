@@ -53,9 +53,7 @@ def _to_array(value: Any, what: str) -> npt.NDArray[Any]:
     try:
         return np.asarray(value)
     except ValueError as error:
-        raise InvalidInputError(
-            f"{what} is ragged: every token vector needs the same dimension ({error})"
-        ) from error
+        raise InvalidInputError(f"{what} is ragged: every token vector needs the same dimension ({error})") from error
 
 
 def check_matrix_shape(array: npt.NDArray[Any], what: str) -> None:
@@ -65,9 +63,7 @@ def check_matrix_shape(array: npt.NDArray[Any], what: str) -> None:
         InvalidInputError: another number of axes, no token vector, or dimension 0.
     """
     if array.ndim != 2:
-        raise InvalidInputError(
-            f"{what} must be a 2-D matrix of shape (vectors, dimension), got shape {array.shape}"
-        )
+        raise InvalidInputError(f"{what} must be a 2-D matrix of shape (vectors, dimension), got shape {array.shape}")
     if array.shape[0] == 0:
         raise InvalidInputError(
             f"{what} has no token vectors (shape {array.shape}); leave it out, or encode a non-empty text"
@@ -126,9 +122,7 @@ def flat_matrix(values: Any, vector_dim: int, what: str) -> Float32Matrix:
     """
     array = as_numeric_array(values, what)
     if array.ndim != 1 or array.size == 0 or array.size % vector_dim:
-        raise InvalidInputError(
-            f"{what} must be one axis of vectors × {vector_dim} values, got shape {array.shape}"
-        )
+        raise InvalidInputError(f"{what} must be one axis of vectors × {vector_dim} values, got shape {array.shape}")
     return float32_matrix(array.reshape(-1, vector_dim), what)
 
 
@@ -139,7 +133,9 @@ def string_tuple(values: Iterable[str], what: str) -> tuple[str, ...]:
         InvalidTypeError: one string instead of a sequence, or an element that is not a string.
     """
     if isinstance(values, (str, bytes)):
-        raise InvalidTypeError(f"{what} must be a sequence of strings, got one {type(values).__name__}; use [{values!r}]")
+        raise InvalidTypeError(
+            f"{what} must be a sequence of strings, got one {type(values).__name__}; use [{values!r}]"
+        )
     try:
         items = tuple(values)
     except TypeError as error:
@@ -148,9 +144,7 @@ def string_tuple(values: Iterable[str], what: str) -> tuple[str, ...]:
         return items
     for position, item in enumerate(items):
         if not isinstance(item, str):
-            raise InvalidTypeError(
-                f"{what}[{position}] must be a string, got {type(item).__name__} {item!r:.60}"
-            )
+            raise InvalidTypeError(f"{what}[{position}] must be a string, got {type(item).__name__} {item!r:.60}")
     return tuple(str(item) for item in items)
 
 
@@ -177,9 +171,7 @@ def document_ids(values: Iterable[str]) -> tuple[str, ...]:
         "".join(ids).encode()
     except UnicodeEncodeError as error:
         bad = next(doc_id for doc_id in ids if not _encodable(doc_id))
-        raise InvalidInputError(
-            f"document id {bad!r} holds a lone surrogate and cannot be stored as UTF-8"
-        ) from error
+        raise InvalidInputError(f"document id {bad!r} holds a lone surrogate and cannot be stored as UTF-8") from error
     return ids
 
 
@@ -211,9 +203,7 @@ def optional_texts(
         )
     for doc_id, text in zip(doc_ids, texts, strict=True):
         if text is not None and not isinstance(text, str):
-            raise InvalidTypeError(
-                f"the text of document {doc_id!r} must be a string, got {type(text).__name__}"
-            )
+            raise InvalidTypeError(f"the text of document {doc_id!r} must be a string, got {type(text).__name__}")
         if text is not None and not _encodable(text):
             raise InvalidInputError(
                 f"the text of document {doc_id!r} holds a lone surrogate and cannot be stored as UTF-8"

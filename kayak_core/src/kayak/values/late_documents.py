@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import attrs
 import numpy as np
 
 from kayak.errors import InvalidInputError, InvalidTypeError
-from kayak.typing import DocIdsInput, DocumentMatricesInput, Float32Matrix, Float32Vector
+from kayak.typing import DocIdsInput, DocumentMatricesInput, Float32Matrix
 from kayak.values.blocks import IndexBlock, IndexSlice, offsets_from_counts
 from kayak.values.coerce import (
     as_numeric_array,
@@ -55,9 +56,7 @@ class LateDocuments:
         """Build a batch from ids and one token matrix a document; see `kayak.documents`."""
         ids = document_ids(doc_ids)
         if isinstance(token_vectors, (str, bytes, Mapping)) or not hasattr(token_vectors, "__len__"):
-            raise InvalidTypeError(
-                f"token_vectors must be a sequence of matrices, got {type(token_vectors).__name__}"
-            )
+            raise InvalidTypeError(f"token_vectors must be a sequence of matrices, got {type(token_vectors).__name__}")
         if len(token_vectors) != len(ids):
             raise InvalidInputError(
                 f"{len(token_vectors)} token matrices for {len(ids)} doc_ids; give one matrix a document"
@@ -93,7 +92,7 @@ class LateDocuments:
         vectors = np.asarray(self.block.vectors, dtype=np.float32).view()
         vectors.flags.writeable = False
         bounds = self.block.offsets.tolist()
-        return tuple(vectors[start:stop] for start, stop in zip(bounds[:-1], bounds[1:], strict=True))
+        return tuple(vectors[start:stop] for start, stop in pairwise(bounds))
 
     def with_texts(self, texts: Sequence[str | None] | None) -> LateDocuments:
         """Return the same documents with other texts, sharing the vectors.

@@ -308,9 +308,7 @@ class LateIndex:
         """Score every document; see `kayak.maxsim`."""
         return kayak.maxsim(query, self, backend=backend)
 
-    def search(
-        self, query: LateQuery, *, k: int, backend: str = NUMPY_REFERENCE_BACKEND
-    ) -> tuple[SearchHit, ...]:
+    def search(self, query: LateQuery, *, k: int, backend: str = NUMPY_REFERENCE_BACKEND) -> tuple[SearchHit, ...]:
         """Return the `k` best documents by exact MaxSim; see `kayak.search`."""
         return kayak.search(query, self, k=k, backend=backend)
 

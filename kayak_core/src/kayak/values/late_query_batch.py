@@ -41,9 +41,7 @@ class LateQueryBatch:
         if isinstance(token_vectors, LateQuery):
             raise InvalidTypeError("query_batch expects a sequence of queries, got one LateQuery; use [query]")
         queries = [
-            item
-            if isinstance(item, LateQuery)
-            else LateQuery(float32_matrix(item, f"query {position} of the batch"))
+            item if isinstance(item, LateQuery) else LateQuery(float32_matrix(item, f"query {position} of the batch"))
             for position, item in enumerate(token_vectors)
         ]
         return cls.from_queries(queries)

@@ -1,0 +1,84 @@
+"""Checks of this repository: `nox` runs them all, `nox -s tests` one of them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.10.9"
+nox.options.sessions = ["lint", "typing", "docs", "tests"]
+nox.options.error_on_missing_interpreters = False  # those that are missing are named, and skipped
+
+ROOT = Path(__file__).parent
+MAIN = f"{sys.version_info.major}.{sys.version_info.minor}"
+PYTHONS = ["3.11", "3.12", "3.13"]
+TEST_REQUIREMENTS = ["ml-dtypes", "pytest-cov", "pytest-xdist"]
+DOCS_REQUIREMENTS = ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.27"]
+QUALITY_REQUIREMENTS = ["bm25s", "ir-measures", "PyStemmer"]
+TORCH = "torch==2.13.0"
+
+if "PYENV_VERSION" not in os.environ and shutil.which("pyenv"):
+    # pyenv's shims run only the versions that are switched on: switch on all that are installed.
+    listed = subprocess.run(["pyenv", "versions", "--bare"], capture_output=True, text=True, check=True)
+    os.environ["PYENV_VERSION"] = ":".join(listed.stdout.split())
+
+
+@nox.session(python=MAIN)
+def lint(session: nox.Session) -> None:
+    """Style and formatting, all packages."""
+    session.install("ruff>=0.12")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session(python=MAIN)
+def typing(session: nox.Session) -> None:
+    """mypy --strict, all packages."""
+    session.install("mypy>=1.15", "types-tqdm", "./kayak_core[cli,testing]")
+    session.run("mypy")
+
+
+@nox.session(python=MAIN)
+def docs(session: nox.Session) -> None:
+    """Build the documentation site; warnings are errors."""
+    session.install(*DOCS_REQUIREMENTS, "./kayak_core[cli,testing]")
+    session.run("mkdocs", "build", "--strict", *session.posargs)
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Everything on the interpreter that runs nox, with coverage; the quick tests on the others."""
+    session.install("./kayak_core[cli,testing]", *TEST_REQUIREMENTS)
+    if session.python != MAIN:
+        session.run("pytest", "-n", "2", "-m", "not soak and not newcomer", "kayak_core/tests", *session.posargs)
+        return
+    session.install(*DOCS_REQUIREMENTS, *QUALITY_REQUIREMENTS)
+    if os.environ.get("CI"):
+        session.install(TORCH)  # heavy; elsewhere the tests that need it say that it is missing
+    session.run("coverage", "erase")
+    session.run("pytest", "-n", "2", "--cov", "--cov-report=", *session.posargs)
+    session.run("coverage", "report")
+
+
+@nox.session(python=MAIN)
+def bench(session: nox.Session) -> None:
+    """Run the benchmarks side by side; `nox -s bench -- numpy_maxsim` runs one."""
+    session.install("./kayak_core[cli]", *QUALITY_REQUIREMENTS)
+    names = session.posargs or sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py"))
+    for name in names:
+        session.run("python", f"benchmarks/{name}.py")
+
+
+@nox.session(python=MAIN)
+def containers(session: nox.Session) -> None:
+    """Conformance of the stores that need a server, each in a container; needs a Docker engine."""
+    suites = sorted(ROOT.glob("plugins/*/tests"))
+    if not suites:
+        session.skip("no store in this repository needs a server")
+    session.install("./kayak_core[testing]", "testcontainers>=4.8", *(str(suite.parent) for suite in suites))
+    session.run("pytest", "-m", "containers", *map(str, suites), *session.posargs)
