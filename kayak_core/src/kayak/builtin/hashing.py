@@ -14,8 +14,8 @@ unrelated words are nearly orthogonal. Two things are then added to make MaxSim 
 - A query vector's norm is the word's weight. A stateless encoder knows no document frequencies; two short lists of
   frequent English words stand in for them, so in other languages all words weigh the same.
 
-The constants below were chosen on the odd-numbered queries of Cranfield and SciFact; `benchmarks/lexical_quality.py`
-reports the even-numbered ones separately.
+The constants below were chosen on half of the queries of Cranfield and SciFact; `benchmarks/lexical_quality.py` reports
+the other half separately.
 """
 
 from __future__ import annotations
