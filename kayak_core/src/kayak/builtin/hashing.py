@@ -98,6 +98,11 @@ class HashingEncoder:
         shortest, longest = self.ngram_range
         return f"hashing(dim={self.dim}, ngram={shortest}-{longest}, seed={self.seed}, {_FORMAT})"
 
+    @property
+    def cached_words(self) -> int:
+        """Number of words whose vectors are kept now, at most `cache_size`."""
+        return self._cached_direction.cache_info().currsize
+
     def tokens(self, text: str) -> list[str]:
         """Return a document's words, aligned with the rows of `encode_document_vectors`: each distinct word once.
 
