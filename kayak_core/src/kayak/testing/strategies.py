@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+
 from kayak.typing import Float32Matrix
 
 __all__ = ["doc_ids", "metadata_rows", "metadata_values", "token_matrices", "where_filters"]
@@ -61,9 +62,7 @@ _HOSTILE_IDS = (
 
 
 def _scalars() -> st.SearchStrategy[Any]:
-    return st.one_of(
-        st.none(), st.booleans(), st.sampled_from(_NUMBERS), st.sampled_from(_STRINGS), st.integers(-3, 3)
-    )
+    return st.one_of(st.none(), st.booleans(), st.sampled_from(_NUMBERS), st.sampled_from(_STRINGS), st.integers(-3, 3))
 
 
 def metadata_values(*, max_leaves: int = 4) -> st.SearchStrategy[Any]:
