@@ -12,7 +12,7 @@ from pathlib import Path
 import attrs
 
 from kayak.contracts import BackendInfo
-from kayak.plugins import executor_kinds, find_executor
+from kayak.plugins import executor_kinds, find_executor, usable_backends
 from kayak.values.backend_names import MOJO_EXACT_CPU_BACKEND
 
 MOJO_CLI_VARIABLE = "KAYAK_MOJO_CLI"
@@ -21,7 +21,7 @@ _PROBE_TIMEOUT_SECONDS = 20
 
 def available_backends() -> tuple[str, ...]:
     """Return the names of the backends that can run here, sorted."""
-    return tuple(name for name in executor_kinds() if backend_info(name).available)
+    return usable_backends()
 
 
 def backend_info(name: str) -> BackendInfo:

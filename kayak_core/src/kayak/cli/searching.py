@@ -1,0 +1,121 @@
+"""Runs searches and explanations and shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from kayak.cli.console import note, stdout, write_json
+from kayak.cli.tables import Row, alignment, preparation_notes, profiles, ranking
+from kayak.contracts import SearchPlan, SearchPlanResult, StoredDocument
+from kayak.errors import EmptySelectionError, InvalidInputError
+from kayak.explanation import Explanation, explain
+from kayak.retrieval import LateTextRetriever
+
+
+def show_search(
+    retriever: LateTextRetriever,
+    query: str,
+    plan: SearchPlan,
+    *,
+    where: Mapping[str, Any] | None,
+    profile: bool,
+    as_json: bool,
+) -> None:
+    """Search and write the ranking, and the profile of each stage where asked for."""
+    result = retriever.search_text_with_plan(query, plan, where=where)
+    held = documents_by_id(retriever, [hit.doc_id for hit in result.hits])
+    if as_json:
+        write_json(_search_json(retriever, query, result, held, profile=profile))
+        return
+    if not result.hits:
+        note("no document matches")
+    else:
+        console = stdout()
+        console.print(
+            ranking([Row(hit.doc_id, hit.score, held[hit.doc_id].text) for hit in result.hits], console.width)
+        )
+    if profile:
+        stdout().print(profiles(result.profiles))
+        for line in preparation_notes(result.profiles):
+            note(line)
+
+
+def documents_by_id(retriever: LateTextRetriever, doc_ids: list[str]) -> dict[str, StoredDocument]:
+    """Return stored documents by id."""
+    found: dict[str, StoredDocument] = {}
+    if doc_ids:
+        for batch in retriever.store.documents(doc_ids=doc_ids, batch_size=len(doc_ids)):
+            texts = batch.texts or (None,) * batch.document_count
+            metadata = batch.metadata or ({},) * batch.document_count
+            rows = zip(batch.doc_ids, batch.token_matrices, texts, metadata, strict=True)
+            found.update((doc_id, StoredDocument(doc_id, vectors, text, row)) for doc_id, vectors, text, row in rows)
+    return found
+
+
+def explain_document(retriever: LateTextRetriever, query: str, doc_id: str) -> Explanation:
+    """Explain the score of a stored document, with token strings where the encoder offers them.
+
+    Raises:
+        EmptySelectionError: the store has no such document.
+        InvalidInputError: its stored vectors do not belong to its stored text.
+    """
+    document = documents_by_id(retriever, [doc_id]).get(doc_id)
+    if document is None:
+        raise EmptySelectionError(
+            f"the store holds no document {doc_id!r}; `kayak search` shows the ids of what it finds"
+        )
+    query_tokens = _tokens(retriever.encoder, "query_tokens", query)
+    document_tokens = None if document.text is None else _tokens(retriever.encoder, "tokens", document.text)
+    if document_tokens is not None and len(document_tokens) != len(document.vectors):
+        raise InvalidInputError(
+            f"document {doc_id!r} has {len(document.vectors)} stored vectors, but its text gives "
+            f"{len(document_tokens)} tokens; it was stored by another encoder, so name that "
+            "with --encoder and --encoder-arg"
+        )
+    return explain(
+        retriever.encode_query(query),
+        document.vectors,
+        doc_id,
+        query_tokens=query_tokens,
+        document_tokens=document_tokens,
+    )
+
+
+def show_explanation(explanation: Explanation, *, as_json: bool) -> None:
+    """Write which document token each query token found."""
+    if as_json:
+        write_json(explanation.to_dict())
+        return
+    stdout().print(alignment(explanation, title=str(explanation).partition("\n")[0]))
+
+
+def _tokens(encoder: object, method: str, text: str) -> list[str] | None:
+    offered = getattr(encoder, method, None)
+    return list(offered(text)) if callable(offered) else None
+
+
+def _search_json(
+    retriever: LateTextRetriever,
+    query: str,
+    result: SearchPlanResult,
+    held: Mapping[str, StoredDocument],
+    *,
+    profile: bool,
+) -> dict[str, Any]:
+    hits = [
+        {
+            "rank": rank,
+            "doc_id": hit.doc_id,
+            "score": hit.score,
+            "text": held[hit.doc_id].text,
+            "metadata": dict(held[hit.doc_id].metadata),
+        }
+        for rank, hit in enumerate(result.hits, start=1)
+    ]
+    answer: dict[str, Any] = {"query": query, "backend": retriever.backend, "hits": hits}
+    if profile:
+        answer["profile"] = [attrs.asdict(stage) for stage in result.profiles]
+    return answer
