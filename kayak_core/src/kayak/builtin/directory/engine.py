@@ -17,7 +17,7 @@ from kayak.builtin.directory.compaction import (
     shrink_catalog,
 )
 from kayak.builtin.directory.connections import ConnectionPool
-from kayak.builtin.directory.filters_sql import FilterIndexChecks
+from kayak.builtin.directory.filters_sql import FilterIndexChecks, check_tree
 from kayak.builtin.directory.folder import (
     acknowledging,
     catalog_path,
@@ -45,7 +45,7 @@ class _ProcessState:
     pid: int
     reader: SnapshotReader
     checks: FilterIndexChecks
-    removed_orphans: bool = False
+    is_ready_to_write: bool = False
 
 
 class DirectoryEngine:
@@ -112,9 +112,11 @@ class DirectoryEngine:
             with self._pool.transaction("IMMEDIATE") as connection:
                 meta = checked_meta(connection, self.catalog, acknowledged)
                 state = self._state
-                if not state.removed_orphans:
+                if not state.is_ready_to_write:
+                    # A write looks ids up: a damaged tree could make it miss documents that are there.
+                    check_tree(connection, self.catalog, "documents")
                     remove_orphans(self.folder, read_segment_rows(connection, meta, self.catalog))
-                    state.removed_orphans = True
+                    state.is_ready_to_write = True
                 writer = StoreWriter(connection, self.folder, self.catalog, meta)
                 yield connection, writer
             acknowledge(writer.meta.generation)

@@ -50,6 +50,8 @@ def catalog_errors(catalog: Path, busy_timeout: float) -> Iterator[None]:
         raise
     except sqlite3.DataError as error:
         raise InvalidInputError(f"a value is too large for the catalog ({error}); split the document") from error
+    except UnicodeDecodeError as error:  # SQLite quotes a damaged schema in its message
+        raise corrupt(catalog, "SQLite cannot read it") from error
     except sqlite3.Error as error:
         raise _translated(error, catalog, busy_timeout) from error
 

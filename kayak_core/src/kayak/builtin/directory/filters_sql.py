@@ -112,9 +112,11 @@ def read_keys(connection: sqlite3.Connection, snapshot: Snapshot, catalog: Path)
         isinstance(row[1], str) and all(type(row[i]) is int for i in (0, 2, 3, 4)) and key_crc(*row[:4]) == row[4]
         for row in rows
     )
-    if not intact or running_sum(0, (row[4] for row in rows)) != snapshot.meta.keys_sum:
+    keys = {row[1]: FilterKey(*row[:4]) for row in rows}
+    total = running_sum(0, (row[4] for row in rows)) if intact else -1
+    if total != snapshot.meta.keys_sum or len(keys) != len(rows):
         raise corrupt(catalog, "its table `filter_keys` does not match its checksum")
-    return {row[1]: FilterKey(*row[:4]) for row in rows}
+    return keys
 
 
 class FilterQuery:
