@@ -18,6 +18,7 @@ from kayak.plugins.kinds import (
     register_stage_operator,
     register_store,
     specs_of,
+    usable_backends,
 )
 from kayak.plugins.manager import PluginInfo, list_plugins
 
@@ -41,4 +42,5 @@ __all__ = [
     "register_stage_operator",
     "register_store",
     "specs_of",
+    "usable_backends",
 ]

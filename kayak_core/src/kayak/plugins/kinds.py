@@ -213,6 +213,21 @@ def find_executor(backend: str, *, must_run: bool = True) -> Executor:
     return executor
 
 
+def usable_backends() -> tuple[str, ...]:
+    """Return the names of the backends that can run here, sorted.
+
+    One that a broken plugin provides cannot; `list_plugins` and `find_executor` say why.
+    """
+    return tuple(kind for kind in executor_kinds() if _can_run(kind))
+
+
+def _can_run(backend: str) -> bool:
+    try:
+        return find_executor(backend, must_run=False).backend_info().available
+    except Exception:  # noqa: BLE001 - a plugin's executor may raise anything, and must not take the others down
+        return False
+
+
 def specs_of(what: str) -> tuple[Provided, ...]:
     """Return the specs of one sort with their providers.
 

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar
 import attrs
 import pluggy
 
+import kayak  # for the version
 from kayak.errors import InvalidTypeError
 from kayak.hookspecs import PROJECT_NAME, KayakSpecs
 from kayak.specs import (
@@ -33,6 +34,7 @@ BLOCK_VARIABLE = "KAYAK_DISABLED_PLUGINS"
 CORE_PLUGIN = "core"
 _CORE_MODULE = "kayak.builtin.plugin"
 _CORE_DISTRIBUTION = "kayak-core"
+_MAX_ERROR_LENGTH = 300
 
 _S = TypeVar("_S", bound=PluginSpec)
 
@@ -130,7 +132,7 @@ class PluginManager:
         return tuple(info for info in self.plugins() if info.status == "broken")
 
     def _load_core(self) -> None:
-        plugin = _Plugin(CORE_PLUGIN, _CORE_DISTRIBUTION, "", _CORE_MODULE)
+        plugin = _Plugin(CORE_PLUGIN, _CORE_DISTRIBUTION, kayak.__version__, _CORE_MODULE)
         self._pluggy.register(importlib.import_module(_CORE_MODULE), name=CORE_PLUGIN)
         self._plugins[CORE_PLUGIN] = plugin
 
@@ -206,8 +208,13 @@ def _describe(plugin: _Plugin) -> PluginInfo:
 
 
 def describe_error(error: BaseException) -> str:
-    """Return an exception's class and first line."""
-    text = str(error).strip().partition("\n")[0]
+    """Return an exception's class and message on one line, cut to a readable length."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # noqa: BLE001 - a plugin's exception may be broken itself
+        text = "its message cannot be shown"
+    if len(text) > _MAX_ERROR_LENGTH:
+        text = f"{text[:_MAX_ERROR_LENGTH]}…"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
@@ -227,10 +234,9 @@ def _without_repeats(found: Iterable[EntryPoint]) -> list[EntryPoint]:
 
 
 def _distribution_of(entry: EntryPoint) -> tuple[str, str]:
-    distribution = entry.dist
-    if distribution is None:
-        return "unknown distribution", ""
-    return distribution.metadata["Name"], distribution.version
+    # A damaged installation may have entry points and no METADATA.
+    metadata: Any = entry.dist.metadata if entry.dist is not None else {}
+    return metadata.get("Name") or "unknown distribution", metadata.get("Version") or ""
 
 
 _lock = threading.RLock()

@@ -120,14 +120,13 @@ class KindRegistry(Generic[S]):
             providers = self._providers(kind)
             if not providers:
                 raise self._unknown(kind)
-            if len(providers) > 1:
-                raise DuplicateKindError(self._conflict(kind, providers))
-            provided = providers[0]
-        for plugin in plugin_manager().broken():
-            if plugin.name == provided.plugin and plugin.distribution == provided.distribution:
-                raise PluginError(
-                    f"{self._what} kind {kind!r} comes from {provided.source}, which is broken: {plugin.error}"
-                )
+            # A broken plugin that claims another one's name must not take it down.
+            working = [provided for provided in providers if not _error_of(provided)] or providers[:1]
+            if len(working) > 1:
+                raise DuplicateKindError(self._conflict(kind, working))
+            (provided,) = working
+        if error := _error_of(provided):
+            raise PluginError(f"{self._what} kind {kind!r} comes from {provided.source}, which is broken: {error}")
         return provided.spec  # type: ignore[return-value]  # the manager checked each spec's class
 
     def open(self, kind: str, kwargs: dict[str, Any]) -> Any:
@@ -154,10 +153,9 @@ class KindRegistry(Generic[S]):
             raise
         except ImportError as error:
             needs = ", ".join(spec.requirements) or (error.name or "a package that is not installed")
-            raise MissingDependencyError(
-                f"{self._opener}({kind!r}) needs {needs}: {error}. Install it with "
-                f"`pip install {' '.join(repr(r) for r in spec.requirements) or error.name}`"
-            ) from error
+            packages = " ".join(map(repr, spec.requirements)) or error.name
+            remedy = f". Install it with `pip install {packages}`" if packages else ""
+            raise MissingDependencyError(f"{self._opener}({kind!r}) needs {needs}: {error}{remedy}") from error
 
     def _discovered(self) -> tuple[Provided, ...]:
         if self._from_plugins is None:
@@ -192,3 +190,11 @@ class KindRegistry(Generic[S]):
             if p.status == "disabled"
         ]
         return UnknownKindError(". ".join(parts))
+
+
+def _error_of(provided: Provided) -> str:
+    """Return what is wrong with the plugin that a spec comes from; empty where nothing is."""
+    for plugin in plugin_manager().broken():
+        if (plugin.name, plugin.distribution) == (provided.plugin, provided.distribution):
+            return plugin.error
+    return ""

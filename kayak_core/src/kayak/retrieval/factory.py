@@ -7,7 +7,7 @@ from typing import Any
 
 from kayak.contracts import LateStore, LateTextEncoder
 from kayak.errors import InvalidInputError, InvalidTypeError
-from kayak.plugins import executor_kinds, executor_preference, find_executor, open_encoder, open_store
+from kayak.plugins import executor_preference, find_executor, open_encoder, open_store, usable_backends
 from kayak.retrieval.retriever import LateTextRetriever
 from kayak.values import INDEX_LAYOUTS, PACKED_LAYOUT
 
@@ -19,8 +19,7 @@ def preferred_backend() -> str:
 
     The available executor with the highest preference: mojo_exact_cpu where it can run, else numpy_reference.
     """
-    usable = [kind for kind in executor_kinds() if find_executor(kind, must_run=False).backend_info().available]
-    return max(usable, key=executor_preference)
+    return max(usable_backends(), key=executor_preference)
 
 
 def open_text_retriever(
