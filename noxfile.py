@@ -21,6 +21,7 @@ TEST_REQUIREMENTS = ["ml-dtypes", "pytest-cov", "pytest-xdist"]
 DOCS_REQUIREMENTS = ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.27"]
 QUALITY_REQUIREMENTS = ["bm25s", "ir-measures", "PyStemmer"]
 TORCH = "torch==2.13.0"
+ONE_BLAS_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # two test processes share the cores
 
 if "PYENV_VERSION" not in os.environ and shutil.which("pyenv"):
     # pyenv's shims run only the versions that are switched on: switch on all that are installed.
@@ -55,13 +56,13 @@ def tests(session: nox.Session) -> None:
     """Everything on the interpreter that runs nox, with coverage; the quick tests on the others."""
     session.install("./kayak_core[cli,testing]", *TEST_REQUIREMENTS)
     if session.python != MAIN:
-        session.run("pytest", "-n", "2", "-m", "not soak and not newcomer", "kayak_core/tests", *session.posargs)
+        session.run("pytest", "-n", "2", "-m", "not soak and not newcomer", "kayak_core/tests", *session.posargs, env=ONE_BLAS_THREAD)
         return
     session.install(*DOCS_REQUIREMENTS, *QUALITY_REQUIREMENTS)
     if os.environ.get("CI"):
         session.install(TORCH)  # heavy; elsewhere the tests that need it say that it is missing
     session.run("coverage", "erase")
-    session.run("pytest", "-n", "2", "--cov", "--cov-report=", *session.posargs)
+    session.run("pytest", "-n", "2", "--cov", "--cov-report=", *session.posargs, env=ONE_BLAS_THREAD)
     session.run("coverage", "report")
 
 

@@ -192,6 +192,19 @@ class TestUpsert:
         with pytest.raises(kayak.MissingDependencyError, match=r"pip install 'kayak-core\[progress\]'"):
             retriever.upsert_texts(["x"], ["a"], show_progress=True)
 
+    def test_a_text_that_cannot_be_encoded_is_named(self) -> None:
+        retriever = kayak.open_text_retriever(encoder="hashing", store="memory")
+        with pytest.raises(kayak.EncodingError, match="document 'b' cannot be encoded"):
+            retriever.upsert_texts(["a", "b"], ["some words", " "])
+        assert retriever.stats().document_count == 0
+
+        class OnlyInBatches(BatchWords):
+            def encode_document_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
+                raise kayak.EncodingError("batches are not possible")
+
+        with pytest.raises(kayak.EncodingError, match="batches are not possible"):
+            kayak.open_text_retriever(encoder=OnlyInBatches(), store="memory").upsert_texts(["a"], ["b"])
+
     def test_encoders_that_break_the_contract_are_named(self) -> None:
         class Short(BatchWords):
             def encode_document_batch(self, texts: Sequence[str]) -> list[np.ndarray]:

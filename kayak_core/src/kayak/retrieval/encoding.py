@@ -22,7 +22,10 @@ def encode_documents(encoder: LateTextEncoder, doc_ids: Sequence[str], texts: Se
     if len(ids) != len(given):
         raise InvalidInputError(f"{len(given)} texts for {len(ids)} doc_ids; give one text a document")
     if isinstance(encoder, BatchTextEncoder):
-        matrices = encoder.encode_document_batch(given)
+        try:
+            matrices = encoder.encode_document_batch(given)
+        except EncodingError as error:
+            raise _naming_document(encoder, ids, given) or error from None
         if len(matrices) != len(ids):
             raise EncodingError(
                 f"{type(encoder).__name__}.encode_document_batch returned {len(matrices)} matrices for {len(ids)} texts"
@@ -34,6 +37,16 @@ def encode_documents(encoder: LateTextEncoder, doc_ids: Sequence[str], texts: Se
             f"{type(encoder).__name__}.encode_documents must return LateDocuments with the ids that it was given"
         )
     return encoded if encoded.texts is not None else encoded.with_texts(given)
+
+
+def _naming_document(encoder: LateTextEncoder, ids: Sequence[str], texts: Sequence[str]) -> EncodingError | None:
+    """Find the document that a batch failed on, by encoding one text at a time."""
+    for doc_id, text in zip(ids, texts, strict=True):
+        try:
+            encoder.encode_document_vectors(text)
+        except EncodingError as error:
+            return EncodingError(f"document {doc_id!r} cannot be encoded: {error}")
+    return None
 
 
 def encode_query(encoder: LateTextEncoder, text: str) -> LateQuery:
