@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import attrs
 import kayak
 import numpy as np
@@ -282,6 +284,15 @@ class TestStoreAsCorpus:
         assert (result.load_profile.stage_name, result.load_profile.document_count) == ("load_index", 60)
         assert result.load_profile.bytes_read == index.vector_byte_size
         assert [p.stage_name for p in result.profiles] == ["load_index", "exact_full_scan", "noop_topk", "none"]
+
+    def test_a_memory_map_is_not_read_by_loading_it(self, corpus: kayak.LateDocuments, tmp_path: Path) -> None:
+        with kayak.open_store("kayak", path=tmp_path / "index") as store:
+            store.upsert(corpus)
+            result = kayak.search_with_plan(kayak.query(np.ones((1, 8))), store, kayak.exact_full_scan_search_plan(4))
+        assert result.load_profile is not None
+        assert result.load_profile.bytes_read == 0
+        assert result.load_profile.materialized_artifacts[0].document_vector_count == corpus.total_vector_count
+        assert result.candidate_stage.profile.bytes_read == corpus.total_vector_count * 8 * 4
 
     def test_where_and_doc_ids(self, store: kayak.MemoryLateStore, query: kayak.LateQuery) -> None:
         plan = kayak.document_proxy_search_plan(60, 60)

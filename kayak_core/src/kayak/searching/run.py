@@ -193,7 +193,7 @@ def _load_profile(index: LateIndex, elapsed_seconds: float) -> SearchStageProfil
         bytes_read=sum(
             int(part.counts.sum()) * index.vector_dim * part.block.vectors.dtype.itemsize
             for part in index.slices
-            if not isinstance(part.block.vectors, np.memmap)
+            if not part.block.is_memory_mapped
         ),
     )
 

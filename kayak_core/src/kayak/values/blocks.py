@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -45,6 +46,14 @@ class IndexBlock:
     def vector_dtype(self) -> str:
         """Stored element type: "float32" or "float16"."""
         return str(self.vectors.dtype)
+
+    @property
+    def is_memory_mapped(self) -> bool:
+        """Whether the vectors lie in a file that is mapped, and are read when they are first used."""
+        memory: object = self.vectors
+        while isinstance(memory, np.ndarray):
+            memory = memory.base
+        return isinstance(memory, mmap.mmap)
 
     @property
     def counts(self) -> Int64Vector:
