@@ -250,6 +250,14 @@ def test_working_memory_is_bounded_for_long_vectors_queries_and_many_short_docum
         assert peak - 4 * 768 * len(counts) < WORKING_MEMORY
 
 
+def test_working_memory_is_bounded_for_very_long_vectors(million: Floats) -> None:
+    vectors = million.reshape(-1)[: 2100 * 16_384].reshape(-1, 16_384)
+    query, query_offsets, offsets = vectors[:8].copy(), np.array([0, 8]), offsets_of([100] * 21)
+    positions = np.arange(21)[::-1].copy()
+    assert peak_of(partial(maxsim_block, query, query_offsets, vectors, offsets, positions)) < WORKING_MEMORY
+    assert peak_of(partial(document_proxies, vectors, offsets, 0)) - 4 * 16_384 * 21 < WORKING_MEMORY
+
+
 def test_read_only_memory_map(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     vectors = random_vectors(rng, 5000, 40)
