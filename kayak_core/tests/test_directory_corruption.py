@@ -284,8 +284,8 @@ def edit(path: Path, *statements: str) -> None:
     [
         ("UPDATE meta SET document_count = 3", "`meta` does not match its checksum"),
         ("DELETE FROM meta", "`meta` has 0 rows instead of 1"),
-        ("UPDATE documents SET first_row = 0 WHERE ordinal = 5", "a row of its table `documents`"),
-        ("UPDATE documents SET segment = 'x' WHERE ordinal = 5", "a row of its table `documents`"),
+        ("UPDATE documents SET location = zeroblob(40) WHERE ordinal = 5", "a row of its table `documents`"),
+        ("UPDATE documents SET location = 'x' WHERE ordinal = 5", "a row of its table `documents`"),
         ("UPDATE documents SET id = x'00ff' WHERE ordinal = 5", "a row of its table `documents`"),
         ("DELETE FROM documents WHERE ordinal = 5", "lacks rows or has too many"),
         ("DELETE FROM segments", "`segments` does not match its checksum"),
@@ -317,7 +317,7 @@ def test_an_edited_catalog(copy: Path, statement: str, message: str) -> None:
     "statement",
     [
         "UPDATE contents SET text = 'other' WHERE ordinal = 5",
-        "UPDATE documents SET contents_crc = 0 WHERE ordinal = 5",
+        "UPDATE documents SET row_crc = 0 WHERE ordinal = 5",
         "DELETE FROM filter_values WHERE ordinal = 5",
         "UPDATE filter_keys SET value_count = 3 WHERE key = 'n'",
     ],
@@ -331,7 +331,7 @@ def test_replacing_a_document_whose_row_was_edited(copy: Path, statement: str) -
 
 
 def test_compacting_an_edited_catalog(copy: Path) -> None:
-    edit(copy, "UPDATE documents SET first_row = 0 WHERE ordinal = 5")
+    edit(copy, "UPDATE documents SET location = zeroblob(40) WHERE ordinal = 5")
     with kayak.DirectoryLateStore(copy) as store, pytest.raises(StoreCorruptError, match="table `documents`"):
         store.compact()
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from kayak.builtin.directory.faults import corrupt
 from kayak.builtin.directory.folder import SEGMENTS, remove_unfinished_catalogs, segment_path
-from kayak.builtin.directory.rows import SELECT_DOCUMENTS, DocumentRow, rows_are_intact, running_sum
+from kayak.builtin.directory.rows import SELECT_DOCUMENTS, DocumentRow, documents_are_intact, running_sum
 from kayak.builtin.directory.schema import Meta
 from kayak.builtin.directory.segments import SegmentMap, SegmentMaps, SegmentRow, append_rows
 from kayak.builtin.directory.snapshot import read_segment_rows
@@ -81,7 +81,7 @@ def rewrite_segments(
         first_row = target.row_count
         for row in group:
             location = (target.segment, first_row, row.vector_count)
-            new_rows.append(DocumentRow.build(row.ordinal, row.id, location, row.vectors_crc, row.contents_crc))
+            new_rows.append(DocumentRow(row.ordinal, row.id, *location, row.vectors_crc, row.contents_crc))
             first_row += row.vector_count
         new_segments.append(attrs.evolve(target, row_count=first_row))
     writer.replace_rows(moving, new_rows)
@@ -90,10 +90,10 @@ def rewrite_segments(
 
 
 def _document_rows(connection: sqlite3.Connection, meta: Meta, catalog: Path) -> list[DocumentRow]:
-    rows = [DocumentRow(*row) for row in connection.execute(f"{SELECT_DOCUMENTS} ORDER BY ordinal")]
-    if not rows_are_intact(rows) or running_sum(0, (row.row_crc for row in rows)) != meta.documents_sum:
+    rows = connection.execute(f"{SELECT_DOCUMENTS} ORDER BY ordinal").fetchall()
+    if not documents_are_intact(rows) or running_sum(0, (row[3] for row in rows)) != meta.documents_sum:
         raise corrupt(catalog, "its table `documents` does not match its checksum")
-    return rows
+    return [DocumentRow.from_sql(row) for row in rows]
 
 
 def _map_sources(folder: Path, segments: Sequence[SegmentRow]) -> dict[int, SegmentMap]:

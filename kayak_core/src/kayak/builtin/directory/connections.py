@@ -15,6 +15,7 @@ from kayak.contracts.base_store import closed_error
 from kayak.errors import StorePathError
 
 _KEPT_IDLE = 8
+_LOG_PAGES = 4000  # pages that many writes change are copied into the catalog once
 
 
 class ConnectionPool:
@@ -101,6 +102,7 @@ class ConnectionPool:
             try:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
+                connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
             except BaseException:
                 connection.close()
                 raise

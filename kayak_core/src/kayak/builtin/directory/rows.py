@@ -7,7 +7,9 @@ import sqlite3
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
 
 from kayak.builtin.directory.schema import SUM_MODULUS
 
@@ -16,7 +18,13 @@ CHUNK = 500
 
 NULL_TAG, BOOL_TAG, NUMBER_TAG, STRING_TAG, OTHER_TAG = range(5)
 
-_pack_location = struct.Struct("<7q").pack
+LOCATION = np.dtype([(name, "<i8") for name in ("segment", "first_row", "vector_count", "vectors_crc", "contents_crc")])
+"""What `documents.location` holds, so that the locations of all documents are read as one array."""
+
+SqlDocument: TypeAlias = tuple[int, str, bytes, int]
+"""A row of `documents`: ordinal, id, location, checksum of the three."""
+
+_location = struct.Struct("<5q")
 _pack_segment = struct.Struct("<3q").pack
 _pack_key = struct.Struct("<3q").pack
 _pack_int = struct.Struct("<q").pack
@@ -24,7 +32,7 @@ _pack_float = struct.Struct("<d").pack
 
 
 class DocumentRow(NamedTuple):
-    """One row of `documents`."""
+    """One row of `documents`: where a document's vectors lie, and the checksums of all that belongs to it."""
 
     ordinal: int
     id: str
@@ -33,59 +41,43 @@ class DocumentRow(NamedTuple):
     vector_count: int
     vectors_crc: int
     contents_crc: int
-    row_crc: int
 
     @classmethod
-    def build(
-        cls,
-        ordinal: int,
-        doc_id: str,
-        location: tuple[int, int, int],
-        vectors_crc: int,
-        contents_crc: int,
-    ) -> DocumentRow:
-        """Return a row with its checksum; the location is (segment, first row, vector count)."""
-        crc = document_crc(ordinal, doc_id, *location, vectors_crc, contents_crc)
-        return cls(ordinal, doc_id, *location, vectors_crc, contents_crc, crc)
+    def from_sql(cls, row: SqlDocument) -> DocumentRow:
+        """Return the row whose checksum was verified."""
+        return cls(row[0], row[1], *_location.unpack(row[2]))
 
-    def is_intact(self) -> bool:
-        """Return whether the row matches its checksum."""
-        return rows_are_intact((self,))
+    def to_sql(self) -> SqlDocument:
+        """Return the values to insert, with their checksum."""
+        location = _location.pack(*self[2:])
+        return self.ordinal, self.id, location, _document_crc(self.ordinal, self.id, location)
+
+    @property
+    def row_crc(self) -> int:
+        """The checksum of the row."""
+        return self.to_sql()[3]
 
 
-SELECT_DOCUMENTS = (
-    "SELECT ordinal, id, segment, first_row, vector_count, vectors_crc, contents_crc, row_crc FROM documents"
-)
+SELECT_DOCUMENTS = "SELECT ordinal, id, location, row_crc FROM documents"
 INSERT_DOCUMENT = """
-INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (ordinal) DO UPDATE SET
-    id = excluded.id, segment = excluded.segment, first_row = excluded.first_row,
-    vector_count = excluded.vector_count, vectors_crc = excluded.vectors_crc,
-    contents_crc = excluded.contents_crc, row_crc = excluded.row_crc
+INSERT INTO documents VALUES (?, ?, ?, ?)
+ON CONFLICT (ordinal) DO UPDATE SET id = excluded.id, location = excluded.location, row_crc = excluded.row_crc
 """
 """Replaces a document in its place; a repeated id under another ordinal is an error."""
 
 
-def document_crc(
-    ordinal: int,
-    doc_id: str,
-    segment: int,
-    first_row: int,
-    vector_count: int,
-    vectors_crc: int,
-    contents_crc: int,
-) -> int:
-    """Return the checksum of one row of `documents`."""
-    location = _pack_location(ordinal, segment, first_row, vector_count, vectors_crc, contents_crc, 0)
-    return zlib.crc32(location, zlib.crc32(doc_id.encode()))
+def _document_crc(ordinal: int, doc_id: str, location: bytes) -> int:
+    return zlib.crc32(location, zlib.crc32(doc_id.encode(), ordinal & 0xFFFFFFFF))
 
 
-def rows_are_intact(rows: Iterable[tuple[Any, ...]]) -> bool:
+def documents_are_intact(rows: Sequence[SqlDocument]) -> bool:
     """Return whether every row of `documents` has the types and the checksum that it was written with."""
-    try:
-        return all(document_crc(*row[:-1]) == row[-1] for row in rows)
-    except (TypeError, AttributeError, struct.error):  # a damaged record gives values of other types
+    crc32 = zlib.crc32
+    try:  # a list comprehension with local names: it runs over all documents of a store
+        crcs = [crc32(location, crc32(doc_id.encode(), ordinal & 0xFFFFFFFF)) for ordinal, doc_id, location, _ in rows]
+    except (TypeError, AttributeError):  # a damaged record gives values of other types
         return False
+    return crcs == [row[3] for row in rows]
 
 
 def contents_crc(text: str | None, metadata: str) -> int:

@@ -25,11 +25,7 @@ _TABLES = {
     "documents": """CREATE TABLE documents (
     ordinal INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
-    segment INTEGER NOT NULL,
-    first_row INTEGER NOT NULL,
-    vector_count INTEGER NOT NULL,
-    vectors_crc INTEGER NOT NULL,
-    contents_crc INTEGER NOT NULL,
+    location BLOB NOT NULL,
     row_crc INTEGER NOT NULL
 )""",
     "filter_keys": """CREATE TABLE filter_keys (

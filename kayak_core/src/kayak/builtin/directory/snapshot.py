@@ -12,7 +12,7 @@ import attrs
 import numpy as np
 
 from kayak.builtin.directory.faults import corrupt
-from kayak.builtin.directory.rows import SELECT_DOCUMENTS, rows_are_intact, running_sum, segment_crc
+from kayak.builtin.directory.rows import LOCATION, SELECT_DOCUMENTS, documents_are_intact, running_sum, segment_crc
 from kayak.builtin.directory.schema import Meta
 from kayak.builtin.directory.segments import ChecksumGuard, SegmentMap, SegmentMaps, SegmentRow
 from kayak.typing import Int64Vector
@@ -113,17 +113,19 @@ def read_snapshot(connection: sqlite3.Connection, meta: Meta, maps: SegmentMaps,
     rows = connection.execute(f"{SELECT_DOCUMENTS} ORDER BY ordinal LIMIT {limit}").fetchall()
     if len(rows) != meta.document_count:
         raise corrupt(catalog, f"its table `documents` lacks rows or has too many, {meta.document_count} are due")
-    if not rows_are_intact(rows):
+    if not documents_are_intact(rows):
         raise corrupt(catalog, "a row of its table `documents` does not match its checksum")
-    columns: Any = list(zip(*rows, strict=True)) or [()] * 8
-    if running_sum(0, columns[7]) != meta.documents_sum or len(set(columns[1])) != len(rows):
+    columns: Any = list(zip(*rows, strict=True)) or [()] * 4
+    ids: tuple[str, ...] = columns[1]
+    if running_sum(0, columns[3]) != meta.documents_sum or len(set(ids)) != len(ids):
         raise corrupt(catalog, "its table `documents` does not match its checksum")
-    ordinals, numbers, first_rows, counts, vectors_crcs, contents_crcs = (
-        np.array(columns[i], dtype=np.int64) for i in (0, 2, 3, 4, 5, 6)
+    ordinals = np.array(columns[0], dtype=np.int64)
+    locations = np.frombuffer(b"".join(columns[2]), dtype=LOCATION)
+    numbers, first_rows, counts, vectors_crcs, contents_crcs = (
+        np.ascontiguousarray(locations[name]) for name in LOCATION.names or ()
     )
     if not _is_ascending(ordinals) or int(counts.sum()) != meta.vector_count:
         raise corrupt(catalog, "its table `documents` does not match the totals")
-    ids: tuple[str, ...] = tuple(columns[1])
     mapped = maps.open(segments)
     blocks: list[SnapshotBlock] = []
     block_of = np.full(len(ids), -1, dtype=np.int64)

@@ -17,10 +17,11 @@ from kayak.builtin.directory.rows import (
     INSERT_DOCUMENT,
     SELECT_DOCUMENTS,
     DocumentRow,
+    SqlDocument,
     contents_are_intact,
+    documents_are_intact,
     has_entries,
     parse_metadata,
-    rows_are_intact,
     running_sum,
     segment_crc,
     select_in,
@@ -73,11 +74,10 @@ class StoreWriter:
             location = (segment.segment, first_row + batch.starts[number], batch.counts[number])
             place = ordinal if known is None else known.row.ordinal
             ordinal += known is None
-            rows.append(
-                DocumentRow.build(place, doc_id, location, batch.vectors_crcs[number], batch.contents_crcs[number])
-            )
+            crcs = batch.vectors_crcs[number], batch.contents_crcs[number]
+            rows.append(DocumentRow(place, doc_id, *location, *crcs))
         self._remove_filter_values(old.values())
-        self._connection.executemany(INSERT_DOCUMENT, rows)
+        self._connection.executemany(INSERT_DOCUMENT, [row.to_sql() for row in rows])
         self._connection.executemany(
             "INSERT OR REPLACE INTO contents VALUES (?, ?, ?)",
             [(row.ordinal, *contents) for row, contents in zip(rows, batch.contents, strict=True)],
@@ -134,7 +134,7 @@ class StoreWriter:
 
     def replace_rows(self, old: Sequence[DocumentRow], new: Sequence[DocumentRow]) -> None:
         """Change where documents lie."""
-        self._connection.executemany(INSERT_DOCUMENT, new)
+        self._connection.executemany(INSERT_DOCUMENT, [row.to_sql() for row in new])
         total = running_sum(self.meta.documents_sum, (row.row_crc for row in new), (row.row_crc for row in old))
         self.meta = attrs.evolve(self.meta, documents_sum=total)
 
@@ -152,9 +152,10 @@ class StoreWriter:
         return grown
 
     def _read_old(self, doc_ids: Sequence[str]) -> list[OldDocument]:
-        rows = [DocumentRow(*row) for row in select_in(self._connection, f"{SELECT_DOCUMENTS} WHERE id IN", doc_ids)]
-        if not rows_are_intact(rows):
+        found: list[SqlDocument] = list(select_in(self._connection, f"{SELECT_DOCUMENTS} WHERE id IN", doc_ids))
+        if not documents_are_intact(found):
             raise corrupt(self._catalog, "a row of its table `documents` does not match its checksum")
+        rows = [DocumentRow.from_sql(row) for row in found]
         statement = "SELECT ordinal, text, metadata FROM contents WHERE ordinal IN"
         contents = {row[0]: row[1:] for row in select_in(self._connection, statement, [row.ordinal for row in rows])}
         old = []
