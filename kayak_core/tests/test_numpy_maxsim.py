@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kayak.builtin.numpy_maxsim import blas_is_position_invariant, document_proxies, maxsim_block, top_k
+from kayak.builtin.numpy_maxsim import blas_is_position_invariant, document_proxies, maxsim_block
+from kayak.values.ranking import top_positions
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
@@ -352,6 +353,6 @@ def test_proxies_of_vectors_that_almost_cancel_are_exact() -> None:
 @given(st.lists(st.integers(-5, 5) | st.floats(width=32, allow_nan=False)), st.integers(0, 60))
 def test_top_k_is_a_stable_descending_sort(values: list[float], k: int) -> None:
     array = np.array(values, np.float32)
-    best = top_k(array, k)
+    best = top_positions(array, k)
     assert best.dtype == np.int64
     assert best.tolist() == sorted(range(len(values)), key=lambda i: (-array[i], i))[:k]

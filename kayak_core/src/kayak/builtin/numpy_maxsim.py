@@ -1,4 +1,4 @@
-"""MaxSim, document proxies and top-k selection on plain NumPy arrays.
+"""MaxSim and document proxies on plain NumPy arrays.
 
 `score(q, d) = Σ_i max_j ⟨q_i, d_j⟩` (Khattab and Zaharia, 2020, ColBERT, equation 3). Document vectors are
 taken as one stream of tokens that is cut into groups small enough for the processor's cache. Each group goes
@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 from kayak.builtin._equal_documents import level_equal_documents
 from kayak.builtin._token_stream import TILE_ROWS, TokenStream, token_streams
 
-TILE_COLUMNS = 32
+TILE_COLUMNS = 16
 """Query vectors per product are a multiple of this: whole tiles of the BLAS kernels that have them."""
 
+_TALL_COLUMNS = 32
 _MAX_COLUMNS = 256  # products gain nothing from more, and the scores of a group stay in cache
 
 
@@ -124,7 +125,7 @@ def _segment_maxima(
     """`(documents, query tokens)`: each query token's best dot product in each document of the group."""
     height, width = len(rows), len(piece.vectors)
     products = buffer[: height * width]
-    if width <= TILE_COLUMNS:
+    if width <= _TALL_COLUMNS:
         # For few columns BLAS is half as fast the other way round, which outweighs the slower maximum here.
         tall = products.reshape(height, width)
         np.matmul(rows, piece.vectors.T, out=tall)
@@ -188,23 +189,3 @@ def document_proxies(
                 counts = np.diff(stream.bounds[group.first : group.stop + 1])
                 proxies[first + group.first : first + group.stop] = sums[: len(counts)] / counts[:, np.newaxis]
     return proxies
-
-
-def top_k(values: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    """Positions of the `k` greatest values, greatest first; equal values keep their order.
-
-    Args:
-        values: `(n,)`, without NaN.
-        k: How many to return; all `n` if there are fewer.
-
-    Returns:
-        `(min(k, n),)` int64. Selection takes time linear in `n`; only the `k` chosen are sorted.
-    """
-    count = min(k, len(values))
-    if count <= 0:
-        return np.empty(0, np.int64)
-    threshold = np.partition(values, len(values) - count)[len(values) - count]
-    above = np.flatnonzero(values > threshold)
-    level = np.flatnonzero(values == threshold)[: count - len(above)]
-    ranked = above[np.argsort(-values[above], kind="stable")]
-    return np.concatenate([ranked, level]).astype(np.int64, copy=False)
