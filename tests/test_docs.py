@@ -1,0 +1,161 @@
+"""The documentation is true: its code runs, its figures hold, it is complete, and it builds without warnings."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import kayak
+import pytest
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(Path(__file__).parent))
+from markdown_blocks import PageError, blocks  # noqa: E402 - a module of the tests, beside this one
+from markdown_runner import PageRunner  # noqa: E402
+
+DOCS = ROOT / "docs"
+RUNNER = Path(__file__).with_name("markdown_runner.py")
+PAGES = sorted(page for page in DOCS.rglob("*.md") if "examples" not in page.relative_to(DOCS).parts)
+TOP = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "kayak_core/README.md")]
+PUBLIC_MODULES = ("kayak.typing", "kayak.errors", "kayak.testing")
+
+
+def uses_console(page: Path) -> bool:
+    return any(block.language == "console" for block in blocks(page))
+
+
+@pytest.mark.parametrize("page", [*TOP, *PAGES], ids=lambda page: str(page.relative_to(ROOT)))
+def test_page_runs(page: Path, tmp_path: Path) -> None:
+    if uses_console(page) and not shutil.which("kayak", path=str(Path(sys.executable).parent)):
+        pytest.skip("the `kayak` command is missing beside this Python; `pip install './kayak_core[cli]'` brings it")
+    done = subprocess.run(
+        [sys.executable, str(RUNNER), str(page), str(DOCS)],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("markdown", "complaint"),
+    [
+        ('```python\nprint(1)\n```\n```text title="Output"\n2\n```\n', "the page shows"),
+        ("```python\nprint(1)\n```\n", "not shown"),
+        ("```python\nprint(1)\n```\n```python\nprint(2)\n```\n", "not shown"),
+        ('```text title="Output"\n1\n```\n', "printed nothing"),
+        ("```text\nfree\n```\n", "needs title"),
+        ("```ruby\nputs 1\n```\n", "not known"),
+        ("```bash\npip install x\n```\n", "why the block is not run"),
+        ("```\nx\n```\n", "write the block as"),
+        ("```python\nx = 1\n", "never closed"),
+        ("```console\n$ echo one\ntwo\n```\n", "the page shows"),
+        ("```console\n$ exit 3\n```\n", "exits 3"),
+    ],
+)
+def test_the_runner_notices(markdown: str, complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(markdown, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(PageError, match=complaint):
+        PageRunner(DOCS).run(page)
+
+
+def test_blocks_share_names_files_and_ellipses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = tmp_path / "page.md"
+    page.write_text(
+        '```jsonl title="rows.jsonl"\n{"id": "a"}\n```\n```python\nfrom pathlib import Path\n```\n'
+        '```python\nprint(Path("rows.jsonl").read_text(), 0.125)\n```\n```text title="Output"\n{"id": "a"}\n 0.1...\n'
+        '```\n```console\n$ cat \\\n  rows.jsonl\n{"id": "a"}\n$ echo done\ndone\n```\n',
+        encoding="utf-8",
+    )
+    PageRunner(DOCS).run(page)
+
+
+def test_every_block_is_run_except_installations() -> None:
+    reasons = {block.title for page in [*TOP, *PAGES] for block in blocks(page) if block.language == "bash"}
+    assert reasons <= {"Needs a package index"}
+
+
+def test_reference_names_everything_public() -> None:
+    text = "\n".join(page.read_text(encoding="utf-8") for page in (DOCS / "reference").glob("*.md"))
+    named = set(re.findall(r"^::: ([\w.]+)$", text, re.MULTILINE)) | set(re.findall(r"^ +- (\w+)$", text, re.MULTILINE))
+    missing = [
+        name
+        for name in kayak.__all__
+        if not name.startswith("__") and name not in named and f"kayak.{name}" not in named
+    ]
+    assert not missing, f"not in docs/reference: {', '.join(missing)}"
+    assert not [module for module in PUBLIC_MODULES if module not in named]
+
+
+def test_navigation_lists_every_page() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    listed = set(re.findall(r"[\w./-]+\.md", navigation))
+    assert listed == {page.relative_to(DOCS).as_posix() for page in PAGES}
+
+
+def collections() -> Path:
+    folder = Path(os.environ.get("KAYAK_TEST_DATA") or ROOT.parent / "shared" / "data")
+    if not (folder / "cranfield" / "corpus.jsonl").is_file():
+        pytest.skip(
+            f"the test collection Cranfield is missing in {folder}; set KAYAK_TEST_DATA to the folder that has it"
+        )
+    return folder
+
+
+def figures_of(text: str) -> list[list[float]]:
+    """Return the numbers of each row of a Markdown table."""
+    rows = [line for line in text.splitlines() if line.startswith("| ") and line[2].isdigit()]
+    return [[float(number) for number in re.findall(r"[\d.]+", row.replace(",", ""))] for row in rows]
+
+
+def test_candidate_recall_figures_hold() -> None:
+    page = (DOCS / "how-to" / "tune-candidate-k.md").read_text(encoding="utf-8")
+    shown = figures_of(page[page.index("<!-- candidate recall") :])
+    script = DOCS / "figures" / "candidate_recall.py"
+    done = subprocess.run(
+        [sys.executable, str(script), str(collections() / "cranfield")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    measured = figures_of(done.stdout)
+    assert len(shown) == len(measured) == 7
+    for row, expected in zip(shown, measured, strict=True):
+        assert row == pytest.approx(expected, rel=0.01, abs=0.011)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("material", reason="mkdocs-material is not installed")
+    pytest.importorskip("mkdocstrings", reason="mkdocstrings is not installed")
+    folder = tmp_path_factory.mktemp("site")
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_site_builds_strictly(site: Path) -> None:
+    assert (site / "index.html").is_file()
+    assert (site / "search" / "search_index.json").is_file()
+
+
+def test_site_loads_nothing_from_elsewhere(site: Path) -> None:
+    loads = re.compile(
+        r"""<(?:script|img|iframe)[^>]*?\ssrc=["']?(?:https?:)?//|<link[^>]*?rel=["']?stylesheet[^>]*?//"""
+    )
+    offenders = [str(page.relative_to(site)) for page in site.rglob("*.html") if loads.search(page.read_text("utf-8"))]
+    assert not offenders
