@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import kayak
 import numpy as np
 import pytest
+from kayak.builtin.directory import faults, rows, schema
 from kayak.errors import (
     EmptySelectionError,
     InvalidInputError,
@@ -336,20 +339,122 @@ def test_compacting_an_edited_catalog(copy: Path) -> None:
         store.compact()
 
 
-def test_verify_compares_the_filter_index_with_the_metadata(tmp_path: Path) -> None:
-    with kayak.DirectoryLateStore(tmp_path / "s") as store:
-        store.upsert(make(["a"]), metadata=[{"k": 1}])
-        store.verify()
-    # The checksums of this index are right in themselves: only a comparison shows that values are missing.
-    edit(tmp_path / "s", "DELETE FROM filter_values", "DELETE FROM filter_keys")
-    with contextlib.closing(sqlite3.connect(tmp_path / "s" / "catalog.sqlite")) as connection:
-        from kayak.builtin.directory import schema
-
-        meta = schema.read_meta(connection, tmp_path)
-        schema.write_meta(connection, schema.attrs.evolve(meta, keys_sum=0))
+def forge(path: Path, change: Callable[[sqlite3.Connection, schema.Meta], schema.Meta]) -> None:
+    """Change a catalog together with its checksums, as only a program of ill will or a mistake could."""
+    with contextlib.closing(sqlite3.connect(path / "catalog.sqlite")) as connection:
+        schema.write_meta(connection, change(connection, schema.read_meta(connection, path)))
         connection.commit()
-    with kayak.DirectoryLateStore(tmp_path / "s") as store, pytest.raises(StoreCorruptError, match="does not agree"):
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"first_row": 0}, "its documents overlap or leave segment 1"),
+        ({"first_row": 10**9}, "its documents overlap or leave segment 1"),
+        ({"first_row": -1}, "its documents overlap or leave segment 1"),
+        ({"segment": 7}, "a document lies in a segment that is not listed"),
+        ({"vector_count": 1000}, "its table `documents` does not match the totals"),
+    ],
+)
+def test_a_forged_document_is_never_read_from_elsewhere(copy: Path, changes: dict[str, Any], message: str) -> None:
+    def move(connection: sqlite3.Connection, meta: schema.Meta) -> schema.Meta:
+        stored = connection.execute(f"{rows.SELECT_DOCUMENTS} WHERE ordinal = 5").fetchone()
+        old = rows.DocumentRow.from_sql(stored)
+        new = old._replace(**changes)
+        connection.execute(rows.INSERT_DOCUMENT, new.to_sql())
+        total = rows.running_sum(meta.documents_sum, [new.row_crc], [old.row_crc])
+        return attrs.evolve(meta, documents_sum=total)
+
+    forge(copy, move)
+    with kayak.DirectoryLateStore(copy) as store, pytest.raises(StoreCorruptError, match=message):
+        store.load_index()
+
+
+def test_a_forged_filter_index_names_no_documents_that_do_not_exist(copy: Path) -> None:
+    def add(connection: sqlite3.Connection, meta: schema.Meta) -> schema.Meta:
+        key = connection.execute("SELECT * FROM filter_keys WHERE key = 'n'").fetchone()
+        connection.execute("INSERT INTO filter_values VALUES (?, 2, 7, 100000)", (key[0],))
+        total = rows.running_sum(key[3], [rows.filter_value_crc(2, 7, 100_000)])
+        new = (key[0], key[1], key[2] + 1, total)
+        connection.execute("INSERT OR REPLACE INTO filter_keys VALUES (?, ?, ?, ?, ?)", (*new, rows.key_crc(*new)))
+        return attrs.evolve(meta, keys_sum=rows.running_sum(meta.keys_sum, [rows.key_crc(*new)], [key[4]]))
+
+    forge(copy, add)
+    with kayak.DirectoryLateStore(copy) as store:
+        with pytest.raises(StoreCorruptError, match="names documents that do not exist"):
+            store.load_index(where={"n": 7})
+        with pytest.raises(StoreCorruptError, match="does not agree with the documents' metadata"):
+            store.verify()
+
+
+def test_verify_compares_the_filter_index_with_the_metadata(copy: Path) -> None:
+    def empty(connection: sqlite3.Connection, meta: schema.Meta) -> schema.Meta:
+        connection.execute("DELETE FROM filter_values")
+        connection.execute("DELETE FROM filter_keys")
+        return attrs.evolve(meta, keys_sum=0)
+
+    forge(copy, empty)
+    with kayak.DirectoryLateStore(copy) as store, pytest.raises(StoreCorruptError, match="does not agree"):
         store.verify()
+
+
+def test_a_row_of_an_earlier_write_is_noticed(copy: Path) -> None:
+    with contextlib.closing(sqlite3.connect(copy / "catalog.sqlite")) as connection:
+        before = connection.execute("SELECT * FROM documents WHERE ordinal = 5").fetchone()
+    with kayak.DirectoryLateStore(copy) as store:
+        store.upsert(make(["doc-0-5"], 77))
+    with contextlib.closing(sqlite3.connect(copy / "catalog.sqlite")) as connection:
+        connection.execute(rows.INSERT_DOCUMENT, before)
+        connection.commit()
+    with kayak.DirectoryLateStore(copy) as store, pytest.raises(StoreCorruptError, match="does not match its checksum"):
+        store.load_index()
+
+
+def test_an_altered_id_is_noticed_wherever_it_stands(copy: Path) -> None:
+    catalog = copy / "catalog.sqlite"
+    content = catalog.read_bytes()
+    places = [match.start() for match in re.finditer(b"doc-3-39", content)]
+    assert len(places) > 2  # the table, its index and the text
+    for place in places:
+        catalog.write_bytes(content[:place] + b"doc-3-3:" + content[place + 8 :])
+        with kayak.DirectoryLateStore(copy) as store, pytest.raises(StoreCorruptError):
+            store.verify()
+        with contextlib.suppress(StoreCorruptError), kayak.DirectoryLateStore(copy) as store:
+            assert store.load_index(doc_ids=["doc-3-39"], include_text=True).doc_texts == make(["doc-3-39"]).texts
+        with contextlib.suppress(StoreCorruptError), kayak.DirectoryLateStore(copy) as store:
+            store.delete(["doc-3-39"])
+            with pytest.raises(EmptySelectionError):
+                store.load_index(doc_ids=["doc-3-39"])
+
+
+def test_a_schema_that_is_no_text(copy: Path) -> None:
+    catalog = copy / "catalog.sqlite"
+    content = catalog.read_bytes()
+    assert content.count(b"metadata TEXT NOT NULL\n)") == 1
+    catalog.write_bytes(content.replace(b"metadata TEXT NOT NULL\n)", b"metadata TEXT NOT NULL\n\xe7"))
+    for read_only in (False, True):
+        with pytest.raises(StoreCorruptError, match=r"catalog\.sqlite is damaged: SQLite cannot read it"):
+            kayak.DirectoryLateStore(copy, read_only=read_only)
+
+
+def test_a_folder_in_place_of_a_segment(copy: Path) -> None:
+    segment = segment_of(copy)
+    segment.unlink()
+    segment.mkdir()
+    with kayak.DirectoryLateStore(copy) as store:
+        with pytest.raises(StorePathError, match=r"cannot read .*Is a directory"):
+            store.load_index()
+        with pytest.raises(StorePathError, match=r"cannot write .*Is a directory"):
+            store.upsert(make(["new"]))
+
+
+def test_mistakes_in_this_package_are_not_called_damage(tmp_path: Path) -> None:
+    with (
+        contextlib.closing(sqlite3.connect(":memory:")) as connection,
+        pytest.raises(sqlite3.ProgrammingError),
+        faults.catalog_errors(tmp_path, 1.0),
+    ):
+        connection.execute("SELECT ?")
 
 
 def test_a_lost_log_is_noticed(killed: Path, tmp_path: Path) -> None:

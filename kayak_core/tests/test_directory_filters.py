@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import attrs
 import kayak
 import numpy as np
 import pytest
@@ -138,3 +139,33 @@ def test_keys_without_documents_disappear(tmp_path: Path) -> None:
         upsert(store, [{"same": 2}])
         assert selected(store, {"same": 2}) == ("d0",)
         store.verify()
+
+
+@attrs.frozen
+class LongRow(kayak.Where):
+    """A kind of filter that only its own `matches` knows."""
+
+    length: int
+
+    def matches(self, metadata: Mapping[str, Any]) -> bool:
+        return len(metadata) >= self.length
+
+    def operators(self) -> frozenset[str]:
+        return frozenset({"$long"})
+
+    def keys(self) -> frozenset[str]:
+        return frozenset()
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"$long": self.length}
+
+    def depth(self) -> int:
+        return 1
+
+
+def test_a_filter_of_another_kind_is_evaluated_by_itself(tmp_path: Path) -> None:
+    rows = [{"a": 1}, {"a": 1, "b": 2}, {}, {"a": 3, "b": 4}]
+    with kayak.DirectoryLateStore(tmp_path / "s") as store:
+        upsert(store, rows)
+        tree = kayak.And((LongRow(2), kayak.Not(kayak.Comparison("a", "$eq", 3))))
+        assert store.load_index(where=tree).doc_ids == ("d1",)  # type: ignore[arg-type]  # a parsed tree works too

@@ -161,6 +161,8 @@ def test_selections(store: kayak.DirectoryLateStore) -> None:
     assert store.load_index(doc_ids=["d4", "d3", "d0"], where={"even": True}).doc_ids == ("d4", "d0")
     assert store.load_index(where={"even": False}).doc_ids == tuple(ids[1::2])
     assert store.load_index(doc_ids=["d1"]).doc_texts is None
+    store.upsert(make(["d1"]))
+    assert store.load_index(doc_ids=["d1"], include_text=True).doc_texts is None
     assert [len(b) for b in store.documents(batch_size=8)] == [8, 8, 4]
     assert [row[0] for row in contents(store, doc_ids=["d9", "d1"], batch_size=1)] == ["d9", "d1"]
     assert list(store.documents(where={"even": 3})) == []
@@ -387,6 +389,31 @@ def test_compaction_reclaims_and_keeps_everything(tmp_path: Path) -> None:
         assert list((tmp_path / "s" / "segments").iterdir()) == []
 
 
+def test_compaction_of_many_groups_and_segments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kayak.builtin.directory.compaction._COPY_BYTES", 1000)
+    ids = [f"d{i}" for i in range(200)]
+    with kayak.DirectoryLateStore(tmp_path / "s") as store:
+        store.upsert(make(ids))
+        store.delete(ids[::2])
+        before = contents(store)
+    with kayak.DirectoryLateStore(tmp_path / "s", segment_bytes=3000) as store:
+        assert store.compact().moved_documents == 100
+        assert contents(store) == before
+        assert len(list((tmp_path / "s" / "segments").iterdir())) > 2
+        store.verify()
+
+
+def test_many_exports_at_once(store: kayak.DirectoryLateStore) -> None:
+    batch = make(["a", "b"])
+    store.upsert(batch)
+    exports = [store.documents(batch_size=1) for _ in range(12)]
+    for export in exports:
+        next(export)
+    for export in exports:
+        assert [b.doc_ids for b in export] == [("b",)]
+    assert contents(store) == expected(batch)
+
+
 def test_leftovers_of_killed_writers_are_removed_by_the_next(tmp_path: Path) -> None:
     with kayak.DirectoryLateStore(tmp_path / "s") as store:
         store.upsert(make(["a"]))
@@ -536,6 +563,17 @@ def test_a_forked_child_uses_the_store_on_its_own(store: kayak.DirectoryLateStor
     store.verify()
 
 
+def test_another_process_starts_from_the_folder(
+    store: kayak.DirectoryLateStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.upsert(make(["a"]))
+    before = store.load_index()
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    after = store.load_index()
+    assert not np.shares_memory(before.slices[0].block.vectors, after.slices[0].block.vectors)
+    assert after.doc_ids == before.doc_ids
+
+
 def test_paths_that_cannot_be_a_store(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("mine")
@@ -634,6 +672,36 @@ def _unprivileged(path: Path, mode: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+class WithoutFilesBeside(sqlite3.Connection):
+    """A connection that fails as in a read-only folder, unless it was told that nothing changes the file."""
+
+    def __init__(self, database: str, **options: Any) -> None:
+        super().__init__(database, **options)
+        self._immutable = "immutable=1" in database
+
+    def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+        if not self._immutable and sql.startswith("SELECT"):
+            sqlite3.connect("file:/nonexistent/catalog.sqlite?mode=ro", uri=True)  # raises SQLITE_CANTOPEN
+        return super().execute(sql, *parameters)
+
+
+def test_read_only_where_sqlite_cannot_make_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = kayak.DirectoryLateStore(tmp_path / "s")
+    store.upsert(make(["a"]))
+    connect = sqlite3.connect
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            sqlite3,
+            "connect",
+            lambda *a, **k: connect(*a, **({"factory": WithoutFilesBeside} if len(k) > 1 else {}), **k),
+        )
+        with pytest.raises(StorePathError, match="was not closed cleanly and lies in a read-only place"):
+            kayak.DirectoryLateStore(tmp_path / "s", read_only=True)
+        store.close()
+        with kayak.DirectoryLateStore(tmp_path / "s", read_only=True) as reader:
+            assert reader.load_index().doc_ids == ("a",)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX permissions")

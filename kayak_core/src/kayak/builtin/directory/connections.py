@@ -113,13 +113,11 @@ class ConnectionPool:
         connection = self._connect("mode=ro")
         try:
             connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
-        except sqlite3.OperationalError as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             connection.close()
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+            if code not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
                 raise
-        except BaseException:
-            connection.close()
-            raise
         else:
             return connection
         # Write-ahead logging needs files beside the catalog. Where they cannot be made, nobody can be writing

@@ -147,13 +147,14 @@ class FilterQuery:
             for clause in where.clauses:
                 mask &= self._mask(clause)
             return mask
+        if not isinstance(where, (Or, Comparison)):  # a kind of filter that this store does not know
+            contents = read_contents(self._connection, self._snapshot, None, self._catalog)
+            return np.array([where.matches(parse_metadata(metadata)) for _, metadata in contents], dtype=np.bool_)
         mask = np.zeros(len(self._snapshot.ids), dtype=np.bool_)
         if isinstance(where, Or):
             for clause in where.clauses:
                 mask |= self._mask(clause)
             return mask
-        if not isinstance(where, Comparison):
-            raise TypeError(f"unknown filter node {type(where).__name__}")
         key = self._keys.get(where.key)
         if key is not None:
             self._checks.require(self._connection, self._catalog, key)

@@ -8,10 +8,10 @@ import struct
 import uuid
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from kayak.builtin.directory.faults import corrupt, file_errors
+from kayak.builtin.directory.faults import catalog_errors, corrupt, file_errors
 from kayak.builtin.directory.schema import Meta, write_schema
 from kayak.errors import StorePathError, StoreVersionError
 
@@ -87,20 +87,19 @@ def _create(folder: Path, meta: Meta) -> None:
             acknowledge(0)
     building = folder / f"{_NEW}{uuid.uuid4().hex}"
     try:
-        with closing(sqlite3.connect(building, isolation_level=None)) as connection:
+        with (
+            catalog_errors(building, busy_timeout=0.0),
+            closing(sqlite3.connect(building, isolation_level=None)) as connection,
+        ):
             write_schema(connection, meta)
         try:
             os.link(building, catalog_path(folder))
-        except FileExistsError:  # another process created the store at the same time; use that one
-            return
-        except OSError:  # a file system without hard links
-            building.rename(catalog_path(folder))
+        except OSError:
+            if catalog_path(folder).exists():  # another process created the store at the same time; use that one
+                return
+            building.rename(catalog_path(folder))  # a file system without hard links
         sync_folder(folder)
         sync_folder(folder.parent)
-    except sqlite3.Error as error:
-        raise StorePathError(
-            f"cannot create a store at {folder}: {error}. Check permissions and free space."
-        ) from error
     finally:
         building.unlink(missing_ok=True)
 
@@ -113,13 +112,12 @@ def remove_unfinished_catalogs(folder: Path) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Make new names in a folder durable, where the platform can."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    if os.name != "nt":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 @contextmanager
@@ -171,8 +169,6 @@ def folder_byte_size(folder: Path) -> int:
     total = 0
     for directory in (folder, folder / SEGMENTS):
         for entry in os.scandir(directory):
-            try:
+            with suppress(FileNotFoundError):  # removed by a compaction meanwhile
                 total += entry.stat().st_size if entry.is_file() else 0
-            except FileNotFoundError:  # removed by a compaction meanwhile
-                continue
     return total
