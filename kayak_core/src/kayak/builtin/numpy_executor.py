@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, ClassVar
 
 import attrs
@@ -14,6 +15,7 @@ from kayak.values import IndexBlock
 from kayak.values.backend_names import NUMPY_REFERENCE_BACKEND
 
 
+@functools.cache
 def _blas_name() -> str:
     config: Any = np.show_config(mode="dicts")
     blas = (config or {}).get("Build Dependencies", {}).get("blas", {})
