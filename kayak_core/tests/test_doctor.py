@@ -106,6 +106,7 @@ def test_a_healthy_plugin_and_its_missing_requirement(tmp_path: Path) -> None:
             yield kayak.StoreSpec(name="shelf", factory=factory, requirements=("wood_planks>=2; python_version>'3'",))
     """
     install(tmp_path, "kayak-shelf", "1.2", {"kayak_shelf.py": module}, entry="shelf = kayak_shelf")
+    assert "Needs wood_planks>=2; python_version>'3'." in doctor_with(tmp_path, "print(kayak.help('shelf'))")
     text = doctor_with(tmp_path)
     assert "shelf: not available, from kayak-shelf; `pip install" in text
     assert "  wood-planks: not installed (wood_planks>=2 for store 'shelf')" in text
@@ -141,21 +142,35 @@ def test_broken_plugins_are_reported_not_raised(tmp_path: Path) -> None:
     assert "ruin (kayak-ruin 1): disabled; listed in KAYAK_DISABLED_PLUGINS" in text
 
 
-def test_an_executor_that_raises_is_reported(tmp_path: Path) -> None:
+def test_executors_that_raise_are_reported(tmp_path: Path) -> None:
     module = """
         import kayak
 
         @kayak.hookimpl
         def kayak_executors():
-            yield kayak.ExecutorSpec(name="zero", factory=lambda: 1 / 0)
-            yield kayak.ExecutorSpec(name="mojo_exact_cpu", factory=lambda: 1 / 0)
+            yield kayak.ExecutorSpec(name="zero", factory=lambda: 1 / 0, preference=9)
+            yield kayak.ExecutorSpec(name="mojo_exact_cpu", factory=lambda: 1 / 0, preference=9)
     """
     install(tmp_path, "kayak-zero", "1", {"kayak_zero.py": module}, entry="zero = kayak_zero")
     text = doctor_with(tmp_path)
     assert "  zero: not available; ZeroDivisionError: division by zero" in text
-    assert "no default backend can be chosen: ZeroDivisionError: division by zero; pass backend=" in text
-    assert "open_text_retriever uses: none can be chosen, see the warnings" in text
+    assert "open_text_retriever uses: numpy_reference" in text
     assert "mojo_exact_cpu: not available\n    ZeroDivisionError: division by zero" in text
+
+
+def test_where_no_backend_can_run_the_report_says_so(tmp_path: Path) -> None:
+    module = """
+        import kayak
+
+        @kayak.hookimpl
+        def kayak_executors():
+            yield kayak.ExecutorSpec(name="numpy_reference", factory=dict)
+    """
+    install(tmp_path, "kayak-rival", "1", {"kayak_rival.py": module}, entry="rival = kayak_rival")
+    text = doctor_with(tmp_path)
+    assert text.startswith("Warnings\n  backend kind 'numpy_reference' is provided by ")
+    assert "  numpy_reference: not available; DuplicateKindError: " in text
+    assert "open_text_retriever uses: none, as no backend can run" in text
 
 
 def test_conflicting_kinds_are_warned_about(tmp_path: Path) -> None:
@@ -179,8 +194,8 @@ def test_another_owner_of_the_import_name_is_warned_about(tmp_path: Path, old_st
         (tmp_path / "kayak-0.3.0.dist-info" / "top_level.txt").write_text("kayak\n")
     text = doctor_with(tmp_path)
     assert text.startswith(
-        "Warnings\n  distribution 'kayak' installs files under the import name 'kayak' too, so one overwrites the other; "
-        "run `pip uninstall kayak`, then `pip install --force-reinstall kayak-core`"
+        "Warnings\n  distribution 'kayak' installs files under the import name 'kayak' too, so one overwrites the "
+        "other; run `pip uninstall kayak`, then `pip install --force-reinstall kayak-core`"
     )
 
 
@@ -212,3 +227,35 @@ def test_the_mojo_command_line_is_asked_only_on_request(tmp_path: Path) -> None:
     asked = doctor_with(tmp_path, "print(kayak.doctor(probe_mojo_load=True))", KAYAK_MOJO_CLI=str(command))
     assert "mojo 9.9" in asked
     assert "mojo 9.9" not in doctor_with(tmp_path, KAYAK_MOJO_CLI=str(command))
+
+
+def test_how_the_mojo_command_line_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def executable(name: str, code: int = 0) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"#!/bin/sh\necho {name}\nexit {code}\n")
+        path.chmod(0o755)
+        return path
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "executable", str(executable("environment/python")))
+    monkeypatch.setenv("PATH", str(tmp_path / "path"))
+    monkeypatch.delenv("KAYAK_MOJO_CLI", raising=False)
+    assert kayak.mojo_bridge_info().cli is None
+    assert "Mojo command line: none found" in str(kayak.mojo_bridge_info())
+    pixi = executable("path/pixi")
+    assert kayak.mojo_bridge_info().cli is None
+    (tmp_path / "pixi.toml").touch()
+    found = kayak.mojo_bridge_info(probe_load=True)
+    assert (found.cli, found.cli_source, found.cli_version) == ((str(pixi), "run", "mojo"), "pixi", "path/pixi")
+    on_path = executable("path/mojo")
+    assert (kayak.mojo_bridge_info().cli, kayak.mojo_bridge_info().cli_source) == ((str(on_path),), "PATH")
+    active = executable("environment/mojo")
+    assert kayak.mojo_bridge_info().cli == (str(active),)
+    broken = executable("broken mojo", code=3)
+    monkeypatch.setenv("KAYAK_MOJO_CLI", str(broken))
+    found = kayak.mojo_bridge_info(probe_load=True)
+    assert (found.cli, found.cli_source, found.cli_version) == ((str(broken),), "KAYAK_MOJO_CLI", None)
+    assert "running it failed: " in str(found)
+    monkeypatch.setenv("KAYAK_MOJO_CLI", "bash 'a wrapper.sh' run")
+    assert kayak.mojo_bridge_info().cli == ("bash", "a wrapper.sh", "run")

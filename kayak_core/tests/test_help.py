@@ -194,7 +194,13 @@ def test_signatures_show_kinds_of_parameters() -> None:
 
 def test_annotations_that_are_objects() -> None:
     namespace: dict[str, object] = {}
-    exec("from typing import Union\ndef f(a: int, b: Union[int, str], c: list[int]) -> str: ...", namespace)
+    code = compile(
+        "from typing import Union\ndef f(a: int, b: Union[int, str], c: list[int]) -> str: ...",
+        "annotated",
+        "exec",
+        dont_inherit=True,
+    )
+    exec(code, namespace)
     assert signatures.signature_of("f", namespace["f"]) == "f(a: int, b: Union[int, str], c: list[int]) -> str"
 
 

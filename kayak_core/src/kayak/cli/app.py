@@ -94,21 +94,23 @@ EncoderArguments = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Write JSON, and nothing else, to stdout.")]
 
 
-@app.callback(invoke_without_command=True)
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        write_text(f"kayak {kayak.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
 def _options(
-    context: typer.Context,
     *,
     debug: Annotated[
         bool, typer.Option("--debug", help=f"Show the traceback of an error; so does {DEBUG_VARIABLE}=1.")
     ] = False,
-    version: Annotated[bool, typer.Option("--version", help="Show the version and end.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end.")
+    ] = False,
 ) -> None:
-    del debug  # read by _Commands
-    if version:
-        write_text(f"kayak {kayak.__version__}")
-        raise typer.Exit
-    if context.invoked_subcommand is None:
-        raise typer.Exit
+    del debug, version  # _Commands reads the one, its callback the other
 
 
 @app.command()
@@ -174,8 +176,8 @@ def index(
         except KeyboardInterrupt:
             note(f"interrupted: {run.summary()}; what is stored stays, and the same command goes on from there")
             raise typer.Exit(_INTERRUPTED) from None
-        for problem in run.skipped:
-            note(f"skipped {problem.place}: {problem.reason}")
+        for line in run.skipped_lines():
+            note(line)
         if as_json:
             write_json(run.to_dict())
         else:

@@ -21,8 +21,8 @@ from kayak.cli.console import counted, note, stdout
 from kayak.cli.searching import documents_by_id, explain_document
 from kayak.cli.stdlib_docs import DocEntry, stdlib_docs
 from kayak.cli.tables import Row, alignment, bytes_text, profiles, ranking
-from kayak.contracts import SearchPlanResult
-from kayak.errors import EncodingError, StorePathError
+from kayak.contracts import LateTextEncoder, SearchPlanResult
+from kayak.errors import EncodingError, StoreCorruptError, StorePathError, StoreVersionError
 from kayak.plugins import open_encoder
 from kayak.retrieval import LateTextRetriever, open_text_retriever
 from kayak.retrieval.progress import progress_bar
@@ -102,18 +102,30 @@ def open_demo_index(path: Path | None) -> DemoIndex:
     name = f"python-{platform.python_version()}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
     folder = path or cache_folder() / "demo" / name
     marker = folder / _MARKER
-    complete = _is_complete(marker, key)
-    if not complete:
+    retriever = _reopened(folder, encoder) if _is_complete(marker, key) else None
+    built = retriever is None
+    if retriever is None:
         _make_room(folder)
-    retriever = open_text_retriever(encoder=encoder, store="kayak", store_kwargs={"path": str(folder / _INDEX)})
-    if not complete:
+        retriever = _opened(folder, encoder)
         try:
             _build(retriever)
             marker.write_text(json.dumps({"key": key}), encoding="utf-8")
         except BaseException:
             retriever.close()
             raise
-    return DemoIndex(retriever, folder, not complete, time.perf_counter() - start)
+    return DemoIndex(retriever, folder, built, time.perf_counter() - start)
+
+
+def _opened(folder: Path, encoder: LateTextEncoder) -> LateTextRetriever:
+    return open_text_retriever(encoder=encoder, store="kayak", store_kwargs={"path": str(folder / _INDEX)})
+
+
+def _reopened(folder: Path, encoder: LateTextEncoder) -> LateTextRetriever | None:
+    try:
+        return _opened(folder, encoder)
+    except (StoreCorruptError, StoreVersionError) as error:  # a cache: nothing is lost by building it again
+        note(f"the index of an earlier run cannot be used and is built again: {error}")
+        return None
 
 
 def _is_complete(marker: Path, key: str) -> bool:
@@ -221,13 +233,15 @@ def show_alignment(console: Console, retriever: LateTextRetriever, question: str
 
 
 def _ask(console: Console, retriever: LateTextRetriever) -> None:
-    if sys.stdin is None or sys.stdin.closed or not sys.stdin.isatty() or not console.is_terminal:
-        return
-    for question in _questions(console):
+    for question in _questions(console) if _is_interactive(console) else ():
         try:
             answer(console, retriever, question)
         except EncodingError as error:
             note(f"error: {error}")
+
+
+def _is_interactive(console: Console) -> bool:
+    return sys.stdin is not None and not sys.stdin.closed and sys.stdin.isatty() and console.is_terminal
 
 
 def _questions(console: Console) -> Iterator[str]:

@@ -151,7 +151,7 @@ def _json_lines(name: str, file: IO[bytes], fields: Fields) -> Iterator[SourceDo
 
 def _json_document(place: str, line: bytes, fields: Fields) -> SourceDocument | Problem:
     try:
-        row = json.loads(line.decode("utf-8"))
+        row = json.loads(line.decode("utf-8"), object_pairs_hook=_object)
     except UnicodeDecodeError as error:
         return Problem(place, f"not UTF-8 at byte {error.start} of the line")
     except (ValueError, RecursionError) as error:
@@ -162,6 +162,14 @@ def _json_document(place: str, line: bytes, fields: Fields) -> SourceDocument | 
         return _document(place, row, fields)
     except InvalidInputError as error:
         return Problem(place, str(error))
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    row = dict(pairs)
+    if len(row) != len(pairs):  # json would keep the last and drop the others
+        names = [name for name, _ in pairs]
+        raise ValueError(f"key {next(name for name in names if names.count(name) > 1)!r} stands twice in one object")
+    return row
 
 
 def _document(place: str, row: Mapping[str, Any], fields: Fields) -> SourceDocument:

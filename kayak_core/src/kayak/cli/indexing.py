@@ -15,7 +15,9 @@ from kayak.errors import EncodingError, InvalidInputError
 from kayak.retrieval import LateTextRetriever
 from kayak.retrieval.progress import progress_bar
 
-_SKIP_HINT = "pass --on-error skip to leave such documents out"
+_SKIP_HINT = "--on-error skip leaves such documents out and goes on"
+_SHOWN = 20
+"""Documents left out that are named one by one."""
 
 
 @attrs.define
@@ -70,6 +72,13 @@ class IndexRun:
             parts.append(f"{len(self.skipped):,} skipped")
         return f"{', '.join(parts)} in {self.seconds:.1f} s"
 
+    def skipped_lines(self) -> list[str]:
+        """Return a line for each document that was left out, the first ones where there are very many."""
+        lines = [f"skipped {problem.place}: {problem.reason}" for problem in self.skipped[:_SHOWN]]
+        if len(self.skipped) > _SHOWN:
+            lines.append(f"skipped {len(self.skipped) - _SHOWN:,} more; --json lists them all")
+        return lines
+
     def to_dict(self) -> dict[str, Any]:
         """Return the counts as plain JSON values."""
         return {
@@ -123,16 +132,17 @@ class IndexRun:
 
     def _can_be_encoded(self, document: SourceDocument) -> bool:
         try:
-            self.retriever.encode_documents([document.doc_id], [document.text])
+            self.retriever.encoder.encode_documents([document.doc_id], [document.text])
         except (EncodingError, InvalidInputError) as error:
-            problem = Problem(document.place, f"document {document.doc_id!r} cannot be encoded: {error}")
-            self._leave_out(problem, EncodingError)
+            name = f"document {document.doc_id!r}"
+            reason = str(error) if name in str(error) else f"{name} cannot be encoded: {error}"
+            self._leave_out(Problem(document.place, reason), EncodingError)
             return False
         return True
 
     def _leave_out(self, problem: Problem, error: type[EncodingError | InvalidInputError]) -> None:
         if not self.skip_errors:
-            raise error(f"{problem.place}: {problem.reason}; nothing of its batch was stored. Mend it, or {_SKIP_HINT}")
+            raise error(f"{problem.place}: {problem.reason}. Nothing of its batch was stored; {_SKIP_HINT}")
         self.skipped.append(problem)
 
 

@@ -96,7 +96,7 @@ def _entries(module: str, path: Path) -> Iterator[DocEntry]:
         warnings.simplefilter("ignore")  # old sources hold invalid escapes, which the parser warns about
         try:
             tree = ast.parse(path.read_bytes())
-        except SyntaxError:  # a few files are templates or meant for other versions
+        except (SyntaxError, ValueError):  # a few files are templates or meant for other versions
             return
     doc = ast.get_docstring(tree)
     if _has_word(doc):

@@ -22,7 +22,7 @@ from kayak.environment.packages import (
     package_statuses,
     requirements_of_extras,
 )
-from kayak.plugins import PluginInfo, executor_kinds, list_plugins, specs_of
+from kayak.plugins import PluginInfo, executor_kinds, list_plugins, specs_of, usable_backends
 from kayak.plugins.kinds import kind_conflicts
 from kayak.plugins.manager import describe_error
 from kayak.retrieval.factory import preferred_backend
@@ -62,7 +62,7 @@ class DoctorReport:
         cpu_count: CPUs that this process may use.
         kinds: the registered kinds.
         backends: the executors, available or not.
-        default_backend: what `open_text_retriever` uses unless told otherwise; None where choosing fails.
+        default_backend: what `open_text_retriever` uses unless told otherwise; None where no backend can run.
         mojo: state of the Mojo executor and the Mojo command line.
         packages: optional packages, installed or not.
         plugins: plugins, working or not.
@@ -92,7 +92,7 @@ class DoctorReport:
             **{f"{sort.capitalize()} kinds": self._kind_lines(sort) for sort in _OPENED_SORTS},
             "Backends": [
                 *(f"{info.name}: {_verdict(info.available)}; {info.availability_reason}" for info in self.backends),
-                f"open_text_retriever uses: {self.default_backend or 'none can be chosen, see the warnings'}",
+                f"open_text_retriever uses: {self.default_backend or 'none, as no backend can run'}",
             ],
             "Mojo": str(self.mojo).splitlines(),
             "Optional packages": [
@@ -143,14 +143,13 @@ def doctor(*, probe_mojo_load: bool = False) -> DoctorReport:
         f"run `pip uninstall {owner}`, then `pip install --force-reinstall {CORE_DISTRIBUTION}`"
         for owner in other_owners()
     ]
-    default, trouble = _default_backend()
     names = dict.fromkeys([*executor_kinds(), MOJO_EXACT_CPU_BACKEND])
     return DoctorReport(
         versions=_versions(),
         cpu_count=_usable_cpus(),
         kinds=tuple(status for sort in _OPENED_SORTS for status in _kind_statuses(sort, broken)),
         backends=tuple(_backend(name) for name in names),
-        default_backend=default,
+        default_backend=preferred_backend() if usable_backends() else None,
         mojo=_mojo(probe_mojo_load),
         packages=package_statuses([*requirements_of_extras(), *_requirements_of_kinds()]),
         plugins=plugins,
@@ -159,7 +158,7 @@ def doctor(*, probe_mojo_load: bool = False) -> DoctorReport:
             for name, value in sorted(os.environ.items())
             if name.startswith("KAYAK_")
         },
-        warnings=(*warnings, *trouble),
+        warnings=tuple(warnings),
     )
 
 
@@ -220,15 +219,6 @@ def _mojo(probe: bool) -> MojoBridgeInfo:
         return mojo_bridge_info(probe_load=probe)
     except Exception as error:  # noqa: BLE001 - as above
         return MojoBridgeInfo(_backend(MOJO_EXACT_CPU_BACKEND), None, None, error=describe_error(error))
-
-
-def _default_backend() -> tuple[str | None, list[str]]:
-    try:
-        return preferred_backend(), []
-    except Exception as error:  # noqa: BLE001 - as above
-        return None, [
-            f"no default backend can be chosen: {describe_error(error)}; pass backend= to open_text_retriever"
-        ]
 
 
 def _verdict(available: bool) -> str:

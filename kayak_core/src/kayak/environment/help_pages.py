@@ -50,11 +50,9 @@ def members_of(owner: type) -> tuple[Member, ...]:
 
 
 def object_page(name: str, value: object) -> str:
-    """Return the page of a class, function or module under a name."""
+    """Return the page of a class, function or property under a name."""
     if isinstance(value, type):
         return _class_page(name, value)
-    if isinstance(value, ModuleType):
-        return module_page(name, value)
     if callable(value):
         return _joined(signature_of(name, value), _indented(doc_of(value)))
     return _joined(name, _indented(doc_of(value)))
