@@ -101,28 +101,39 @@ class StoreSearch(ConformanceSuite):
         whole_batches = store.capabilities().atomic_upsert
         write(store, numbered_rows(8))
         done = threading.Event()
+        looks: list[int] = []
 
-        def replace() -> None:
+        def replace() -> int:
+            version = 0
             try:
-                for version in range(1, ROUNDS):
+                while not done.is_set() and (version < ROUNDS or (len(looks) < ROUNDS and version < 10 * ROUNDS)):
+                    version += 1
                     write(store, numbered_rows(8, version=version))
             finally:
                 done.set()
+            return version
 
-        def read() -> None:
-            finished = False
-            while not finished:
-                finished = done.is_set()  # one more look after the last write
-                rows = stored(store)
-                versions = {int(row.metadata["version"]) for row in rows}
-                for row in rows:
-                    number, version = int(row.metadata["number"]), int(row.metadata["version"])
-                    assert_same_rows([row], [numbered_rows(8, version=version)[number]])
-                assert sorted(ids_of(rows)) == [f"doc-{n}" for n in range(8)]
-                assert len(versions) == 1 or not whole_batches, f"one read saw versions {sorted(versions)}"
+        def look() -> None:
+            rows = stored(store)
+            looks.append(len(rows))
+            versions = {int(row.metadata["version"]) for row in rows}
+            for row in rows:
+                number, version = int(row.metadata["number"]), int(row.metadata["version"])
+                assert_same_rows([row], [numbered_rows(8, version=version)[number]])
+            assert sorted(ids_of(rows)) == [f"doc-{n}" for n in range(8)]
+            assert len(versions) == 1 or not whole_batches, f"one read saw versions {sorted(versions)}"
 
-        run_together([replace, *[read] * READERS])
-        assert_same_rows(stored(store), numbered_rows(8, version=ROUNDS - 1), ordered=False)
+        def read() -> int:
+            try:
+                while not done.is_set():
+                    look()
+                look()  # once more, after the last write
+            finally:
+                done.set()
+            return 0
+
+        last = run_together([replace, *[read] * READERS])[0]
+        assert_same_rows(stored(store), numbered_rows(8, version=last), ordered=False)
 
     def test_writers_wait_for_each_other(self, store: LateStore) -> None:
         """Threads that write different documents at the same time all succeed, and nothing is lost."""
