@@ -21,7 +21,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 def command_reference() -> Iterator[str]:
     """Yield the Markdown lines of all commands."""
     group: Any = typer.main.get_command(app)
-    context = group.make_context("kayak", ["--version"], resilient_parsing=True)
+    context = group.make_context("kayak", [], resilient_parsing=True)
     yield from _parameters(group, context)
     for name in group.list_commands(context):
         command = group.get_command(context, name)
@@ -37,14 +37,14 @@ def _parameters(command: Any, context: Any) -> Iterator[str]:
     for parameter in command.get_params(context):
         if parameter.param_type_name == "argument":
             help_text = getattr(parameter, "help", "") or ""
-            rows.append((f"`{parameter.make_metavar(context)}`", help_text))
+            rows.append((f"`{parameter.name}`", help_text))
             continue
         record = parameter.get_help_record(context)
         if record is not None:
             rows.append((f"`{record[0]}`", record[1]))
     if rows:
         yield from ("| Argument or option | Meaning |", "|---|---|")
-        yield from (f"| {name.replace('|', '&#124;')} | {_escaped(text)} |" for name, text in rows)
+        yield from (f"| {name.replace('|', '/')} | {_escaped(text)} |" for name, text in rows)
         yield ""
 
 

@@ -48,13 +48,13 @@ def draw() -> str:
             mark = ' stroke="#c2410c" stroke-width="3"' if column == best else ' stroke="#e2e8f0"'
             parts.append(
                 f'<rect x="{x + 3}" y="{y + 3}" width="{CELL_WIDTH - 6}" height="{CELL_HEIGHT - 6}" rx="4" '
-                f'fill="#3f51b5" fill-opacity="{0.05 + 0.85 * strength:.2f}"{mark}/>'
+                f'fill="#283593" fill-opacity="{0.05 + 0.95 * strength:.2f}"{mark}/>'
             )
-            colour = "#ffffff" if strength > 0.5 else "#0f172a"
+            colour = "#ffffff" if strength > 0.4 else "#0f172a"
             weight = ' font-weight="600"' if column == best else ""
             parts.append(
                 f'<text x="{x + CELL_WIDTH / 2}" y="{y + 25}" text-anchor="middle" fill="{colour}"{weight}>'
-                f"{value:.2f}</text>"
+                f"{round(float(value), 2) + 0.0:.2f}</text>"
             )
         parts.append(
             f'<text x="{right + 62}" y="{y + 25}" text-anchor="middle" fill="#c2410c" font-weight="600">'
