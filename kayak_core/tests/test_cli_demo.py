@@ -133,7 +133,7 @@ def test_a_damaged_index_is_built_again(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "index" / "catalog.sqlite").write_bytes(b"nothing like a catalog" * 100)
     result = run("JSON", "--path", str(tmp_path))
     assert (result.exit_code, "Indexed" in result.stdout) == (0, True)
-    assert result.stderr.startswith("the index of an earlier run cannot be used and is built again: ")
+    assert result.stderr.startswith(f"the index of an earlier run in {tmp_path} is damaged or of another format, so ")
     assert "Reusing" in run("JSON", "--path", str(tmp_path)).stdout
 
 

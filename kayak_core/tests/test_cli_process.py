@@ -16,7 +16,7 @@ ENTRY = "from kayak.cli import main; main()"
 
 
 def command(*arguments: str, before: str = "") -> list[str]:
-    return [sys.executable, "-W", "error", "-c", before + ENTRY, *arguments]
+    return [sys.executable, "-W", "error::ResourceWarning", "-c", before + ENTRY, *arguments]
 
 
 def environment(**variables: str) -> dict[str, str]:

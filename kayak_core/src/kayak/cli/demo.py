@@ -123,8 +123,8 @@ def _opened(folder: Path, encoder: LateTextEncoder) -> LateTextRetriever:
 def _reopened(folder: Path, encoder: LateTextEncoder) -> LateTextRetriever | None:
     try:
         return _opened(folder, encoder)
-    except (StoreCorruptError, StoreVersionError) as error:  # a cache: nothing is lost by building it again
-        note(f"the index of an earlier run cannot be used and is built again: {error}")
+    except (StoreCorruptError, StoreVersionError):  # a cache: nothing is lost by building it again
+        note(f"the index of an earlier run in {folder} is damaged or of another format, so it is built again")
         return None
 
 
