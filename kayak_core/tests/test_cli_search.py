@@ -94,6 +94,13 @@ def test_json_holds_texts_metadata_and_profile() -> None:
     assert "profile" not in json.loads(run("search", "wings", "--json").stdout)
 
 
+def test_a_hit_that_another_process_deletes_is_still_ranked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kayak.DirectoryLateStore, "documents", lambda self, **selection: iter(()))
+    answer = json.loads(run("search", "drag", "-k", "1", "--json").stdout)
+    assert [(hit["doc_id"], hit["text"], hit["metadata"]) for hit in answer["hits"]] == [("drag", None, {})]
+    assert run("search", "drag", "-k", "1").stdout.splitlines()[-1].split()[-1] == "drag"
+
+
 def test_filters() -> None:
     assert {doc_id for doc_id, _ in hits_of("wings", "--where", '{"number": {"$gte": 2}}')} == set(list(TEXTS)[2:])
     result = run("search", "wings", "--where", '{"number": 99}')
@@ -190,6 +197,14 @@ def test_wrong_use(arguments: list[str], code: int, message: str) -> None:
     assert message in " ".join(result.stderr.replace("│", " ").split())
     assert "Traceback" not in result.stderr
     assert not Path("nowhere").exists()
+
+
+def test_a_search_makes_no_store() -> None:
+    Path("bare").mkdir()
+    result = run("search", "lift", "--path", "bare")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: ")
+    assert list(Path("bare").iterdir()) == []
 
 
 def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

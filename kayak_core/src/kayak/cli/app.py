@@ -53,6 +53,7 @@ app = typer.Typer(
     help="Late-interaction retrieval: index texts, search them, and see what each score is made of.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",  # flows the lines of a docstring's paragraph
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -115,7 +116,7 @@ def _options(
 
 @app.command()
 def demo(
-    question: Annotated[str | None, typer.Argument(help="Answer only this question.")] = None,
+    question: Annotated[str | None, typer.Argument(metavar="QUESTION", help="Answer only this question.")] = None,
     *,
     path: Annotated[
         Path | None, typer.Option("--path", help="Folder of the demo's index; the user's cache unless given.")
@@ -132,7 +133,9 @@ def demo(
 
 @app.command()
 def index(
-    source: Annotated[str, typer.Argument(help="A JSONL file, a folder of text files, or - for JSONL on stdin.")],
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="A JSONL file, a folder of text files, or - for JSONL on stdin.")
+    ],
     *,
     store: Store = DEFAULT_STORE,
     path: StorePath = None,
@@ -186,7 +189,7 @@ def index(
 
 @app.command()
 def search(
-    query: Annotated[str, typer.Argument(help="What to look for.")],
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="What to look for.")],
     *,
     store: Store = DEFAULT_STORE,
     path: StorePath = None,
@@ -217,8 +220,8 @@ def search(
 
 @app.command()
 def explain(
-    query: Annotated[str, typer.Argument(help="The query.")],
-    doc_id: Annotated[str, typer.Argument(help="Id of a stored document.")],
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="The query.")],
+    doc_id: Annotated[str, typer.Argument(metavar="DOC_ID", help="Id of a stored document.")],
     *,
     store: Store = DEFAULT_STORE,
     path: StorePath = None,
@@ -277,7 +280,7 @@ def plugins(*, as_json: Json = False) -> None:
 @app.command(name="help")
 def show_help(
     topic: Annotated[
-        str | None, typer.Argument(help="A topic, a public name or a kind; nothing gives an overview.")
+        str | None, typer.Argument(metavar="TOPIC", help="A topic, a public name or a kind; nothing gives an overview.")
     ] = None,
 ) -> None:
     """Show help about the Python package: topics, classes, functions, methods and kinds."""

@@ -18,7 +18,7 @@ from rich.rule import Rule
 from rich.text import Text
 
 from kayak.cli.console import counted, note, stdout
-from kayak.cli.searching import documents_by_id, explain_document
+from kayak.cli.searching import documents_by_id, explain_document, text_in
 from kayak.cli.stdlib_docs import DocEntry, stdlib_docs
 from kayak.cli.tables import Row, alignment, bytes_text, profiles, ranking
 from kayak.contracts import LateTextEncoder, SearchPlanResult
@@ -188,7 +188,7 @@ def answer(console: Console, retriever: LateTextRetriever, question: str) -> Non
     held = documents_by_id(retriever, [hit.doc_id for hit in hits])
     console.print()
     console.print(Text(f"? {question}", style="bold"))
-    rows = [Row(hit.doc_id, hit.score, _first_line(held[hit.doc_id].text)) for hit in hits]
+    rows = [Row(hit.doc_id, hit.score, _first_line(text_in(held, hit.doc_id))) for hit in hits]
     console.print(ranking(rows, console.width))
     console.print(Text(f"{seconds * 1000:.0f} ms", style="dim"))
 

@@ -34,9 +34,8 @@ def show_search(
         note("no document matches")
     else:
         console = stdout()
-        console.print(
-            ranking([Row(hit.doc_id, hit.score, held[hit.doc_id].text) for hit in result.hits], console.width)
-        )
+        rows = [Row(hit.doc_id, hit.score, text_in(held, hit.doc_id)) for hit in result.hits]
+        console.print(ranking(rows, console.width))
     if profile:
         stdout().print(profiles(result.profiles))
         for line in preparation_notes(result.profiles):
@@ -53,6 +52,11 @@ def documents_by_id(retriever: LateTextRetriever, doc_ids: list[str]) -> dict[st
             rows = zip(batch.doc_ids, batch.token_matrices, texts, metadata, strict=True)
             found.update((doc_id, StoredDocument(doc_id, vectors, text, row)) for doc_id, vectors, text, row in rows)
     return found
+
+
+def text_in(held: Mapping[str, StoredDocument], doc_id: str) -> str | None:
+    """Return a hit's text; None where it has none, or another process has deleted it since the search."""
+    return held[doc_id].text if doc_id in held else None
 
 
 def explain_document(retriever: LateTextRetriever, query: str, doc_id: str) -> Explanation:
@@ -110,8 +114,8 @@ def _search_json(
             "rank": rank,
             "doc_id": hit.doc_id,
             "score": hit.score,
-            "text": held[hit.doc_id].text,
-            "metadata": dict(held[hit.doc_id].metadata),
+            "text": text_in(held, hit.doc_id),
+            "metadata": dict(held[hit.doc_id].metadata) if hit.doc_id in held else {},
         }
         for rank, hit in enumerate(result.hits, start=1)
     ]
