@@ -138,7 +138,8 @@ class SegmentMap:
         self._bytes = raw_bytes(self.vectors)
         self.checked = np.zeros(row.row_count, dtype=np.bool_)
         if known is not None:
-            self.checked[: len(known.checked)] = known.checked
+            common = min(row.row_count, len(known.checked))  # a reader may hold an older snapshot than the last one
+            self.checked[:common] = known.checked[:common]
 
     def crc(self, start: int, stop: int) -> int:
         """Return the checksum of the rows from `start` to `stop`."""
