@@ -21,7 +21,6 @@ from kayak.specs import (
     CandidateGeneratorSpec,
     EncoderSpec,
     ExecutorSpec,
-    PluginSpec,
     StageOperatorSpec,
     StoreSpec,
 )
@@ -250,12 +249,3 @@ def _registries() -> dict[str, KindRegistry[Any]]:
         "stage operator": _operators,
         "executor": _executors,
     }
-
-
-def find_spec(name: str) -> PluginSpec | None:
-    """Return the spec whose kind or alias is `name`, of whatever sort, or None."""
-    for registry in _registries().values():
-        for provided in registry.specs():
-            if name in provided.spec.names:
-                return provided.spec
-    return None
