@@ -206,6 +206,16 @@ def test_a_flipped_vector_byte_is_found_on_first_use(copy: Path, use: str) -> No
         assert kayak.maxsim(QUERY, others).numpy().shape == (2,)
 
 
+def test_appending_to_a_segment_checks_nothing_off(copy: Path) -> None:
+    flip(segment_of(copy), 64 + 5)
+    with kayak.DirectoryLateStore(copy) as store:
+        store.load_index(doc_ids=["doc-0-1"]).as_packed_token_matrix()
+        store.upsert(make(["new"]))
+        store.load_index(doc_ids=["doc-0-1", "new"]).as_packed_token_matrix()
+        with pytest.raises(StoreCorruptError, match="'doc-0-0' do not match their checksum"):
+            store.load_index().as_packed_token_matrix()
+
+
 def test_verify_lists_all_damaged_documents_and_replacing_them_repairs(copy: Path) -> None:
     with kayak.DirectoryLateStore(copy) as store:
         report = store.verify()
@@ -385,6 +395,26 @@ def test_a_forged_filter_index_names_no_documents_that_do_not_exist(copy: Path) 
             store.load_index(where={"n": 7})
         with pytest.raises(StoreCorruptError, match="does not agree with the documents' metadata"):
             store.verify()
+
+
+def test_a_filter_index_out_of_order_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with kayak.DirectoryLateStore(path) as store:
+        store.upsert(make([f"d{i}" for i in range(20)]), metadata=[{"n": i} for i in range(20)])
+    with contextlib.closing(sqlite3.connect(path / "catalog.sqlite")) as connection:
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+        (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'filter_values'").fetchone()
+    data = bytearray((path / "catalog.sqlite").read_bytes())
+    page = (root - 1) * size
+    assert data[page] == 10  # a leaf of an index; its cells are found through two-byte pointers from byte 8 on
+    assert int.from_bytes(data[page + 3 : page + 5], "big") == 20
+    first, tenth = slice(page + 8, page + 10), slice(page + 28, page + 30)
+    data[first], data[tenth] = data[tenth], data[first]
+    (path / "catalog.sqlite").write_bytes(data)
+    with kayak.DirectoryLateStore(path) as store:
+        assert store.load_index().document_count == 20
+        with pytest.raises(StoreCorruptError, match="filter_values"):
+            store.load_index(where={"n": 10})
 
 
 def test_verify_compares_the_filter_index_with_the_metadata(copy: Path) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import itertools
 import os
 import re
 import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -543,6 +543,18 @@ def test_threads_share_one_store(store: kayak.DirectoryLateStore) -> None:
     assert store.stats().document_count == 40
 
 
+def test_a_reader_that_began_before_the_newest_snapshot(store: kayak.DirectoryLateStore) -> None:
+    store.upsert(make(["a", "b"]))
+    reader = store._engine._state.reader
+    with reader.meta() as (connection, older):
+        store.upsert(make(["c", "d", "e"]))
+        newest = store.load_index()  # maps the segment with its new length
+        newest.as_packed_token_matrix()
+        snapshot = reader.current(connection, older)
+    assert snapshot.ids == ("a", "b")
+    assert store.load_index().doc_ids == newest.doc_ids
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform has no fork")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_child_uses_the_store_on_its_own(store: kayak.DirectoryLateStore) -> None:
@@ -704,14 +716,19 @@ def test_read_only_where_sqlite_cannot_make_its_files(tmp_path: Path, monkeypatc
             assert reader.load_index().doc_ids == ("a",)
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A temporary folder that other users can enter, which pytest's own are not."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX permissions")
-def test_folders_without_write_permission(tmp_path: Path) -> None:
-    path = tmp_path / "s"
+def test_folders_without_write_permission(open_folder: Path) -> None:
+    path = open_folder / "s"
     with kayak.DirectoryLateStore(path) as store:
         store.upsert(make(["a", "b"]), metadata=[{"k": 1}, {"k": 2}])
-    for folder in itertools.chain([tmp_path], tmp_path.parents):
-        if folder.stat().st_uid == os.getuid() and not folder.stat().st_mode & 0o001:
-            folder.chmod(folder.stat().st_mode | 0o011)
     for entry in [path, *path.rglob("*")]:
         entry.chmod(0o555 if entry.is_dir() else 0o444)
     try:
@@ -722,7 +739,7 @@ def test_folders_without_write_permission(tmp_path: Path) -> None:
         for entry in [path, *path.rglob("*")]:
             entry.chmod(0o755 if entry.is_dir() else 0o644)
     # A store whose writer was killed, in a read-only place: its log cannot be replayed there.
-    killed = tmp_path / "killed"
+    killed = open_folder / "killed"
     with kayak.DirectoryLateStore(path) as store:
         store.upsert(make(["c"]))
         shutil.copytree(path, killed)
