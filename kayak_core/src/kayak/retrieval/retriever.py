@@ -136,7 +136,8 @@ class LateTextRetriever:
             How many documents came.
 
         Raises:
-            As `upsert_texts`; batches stored before the error stay.
+            InvalidTypeError, InvalidInputError, EncodingError: a malformed document; the message names it.
+            EncoderMismatchError, StoreError: see `upsert_texts`. Batches stored before the error stay.
         """
         size = non_negative_int(batch_size, "batch_size", minimum=1)
         return self._upsert(documents, total, size, show_progress)
