@@ -132,13 +132,33 @@ def test_candidate_recall_figures_hold() -> None:
         assert row == pytest.approx(expected, rel=0.01, abs=0.011)
 
 
+def test_lexical_quality_figures_hold(tmp_path: Path) -> None:
+    for module in ("bm25s", "Stemmer", "ir_measures"):
+        pytest.importorskip(module, reason=f"{module} is not installed, and the benchmark needs it")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "cranfield").symlink_to(collections() / "cranfield")
+    page = (DOCS / "quality.md").read_text(encoding="utf-8")
+    command = [sys.executable, str(ROOT / "benchmarks" / "lexical_quality.py")]
+    command += ["--data", str(tmp_path / "data"), "--json", str(tmp_path / "figures.json")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    measured = re.findall(r"^cranfield +(BM25|hashing).*?((?: +0\.\d+){4})", done.stdout, re.MULTILINE)
+    assert len(measured) == 2
+    for system, figures in measured:
+        shown = re.search(rf"^\| Cranfield \|.*\| {system} \|(.*)$", page, re.MULTILINE)
+        assert shown is not None
+        assert [float(x) for x in re.findall(r"0\.\d+", shown[1])] == pytest.approx(
+            [float(x) for x in figures.split()], abs=0.0015
+        )
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("material", reason="mkdocs-material is not installed")
     pytest.importorskip("mkdocstrings", reason="mkdocstrings is not installed")
     folder = tmp_path_factory.mktemp("site")
     done = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)],
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
         cwd=ROOT,
         capture_output=True,
         text=True,

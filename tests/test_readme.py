@@ -29,7 +29,7 @@ def test_there_are_two_commands_of_one_line() -> None:
         assert len(command.splitlines()) == 1
         assert command.startswith("python3 -m venv ")
     assert "kayak demo" in commands[0]
-    assert commands[1].rstrip().endswith("nox")
+    assert commands[1].rstrip().endswith("bin/nox")
 
 
 def test_example_stays_short() -> None:
