@@ -13,6 +13,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import kayak
+import numpy as np
 import pytest
 
 SOURCE = str(Path(kayak.__file__).parents[1])
@@ -279,6 +280,7 @@ def test_duplicate_kinds_name_both_distributions(world):
         out["taken"] = error(kayak.register_store, "memory", kayak.MemoryLateStore)
         kayak.register_store("memory", kayak.MemoryLateStore, replace=True)
         out["replaced"] = type(kayak.open_store("memory")).__name__
+        out["doctor"] = str(kayak.doctor())
     """)
     assert out["twice"][0] == "DuplicateKindError"
     assert "'one-dist'" in out["twice"][1]
@@ -291,6 +293,7 @@ def test_duplicate_kinds_name_both_distributions(world):
     assert out["fine"][0] == "InvalidTypeError"
     assert out["mine"] == out["replaced"] == "MemoryLateStore"
     assert out["taken"][0] == "DuplicateKindError"
+    assert "'one-dist'" in out["doctor"], "the doctor does not mention the conflict"
 
 
 def test_a_broken_plugin_cannot_take_a_name_away(world):
@@ -502,6 +505,9 @@ def test_registering_by_code():
         (kayak.register_stage_operator, kayak.available_stage_operator_kinds, kayak.open_stage_operator, operator),
         (kayak.register_stage_operator, kayak.available_stage_operator_kinds, kayak.open_stage_operator, scoring),
     )
+    encoder = kayak.CallableLateTextEncoder(len, len)
+    kayak.register_encoder("by-code-encoder", lambda: encoder)
+    assert kayak.open_encoder("by-code-encoder") is encoder
     for register, available, opener, factory in cases:
         kind = f"by-code-{factory.__name__.lower()}"
         register(kind, factory)
@@ -516,3 +522,28 @@ def test_registering_by_code():
             register("fine", 7)
     with pytest.raises(kayak.InvalidTypeError, match="sequence of strings"):
         kayak.StoreSpec(name="x", factory=object, aliases="y")
+
+
+def test_an_executor_registered_by_code_scores():
+    class Doubling:
+        name = "doubling"
+
+        def backend_info(self):
+            return kayak.BackendInfo("doubling", available=True, availability_reason="always there")
+
+        def maxsim(self, query_vectors, query_offsets, block, positions):
+            return np.full((len(query_offsets) - 1, block.document_count), 2.0, dtype=np.float32)
+
+    kayak.register_executor("doubling", Doubling)
+    assert "doubling" in kayak.available_backends()
+    index = kayak.documents(["a", "b"], [[[1.0]], [[5.0]]]).pack()
+    assert kayak.maxsim(kayak.query([[1.0]]), index, backend="doubling").values.tolist() == [2.0, 2.0]
+
+
+def test_what_a_factory_raises_of_ours_passes_through():
+    def refuse():
+        raise kayak.StorePathError("no such place")
+
+    kayak.register_store("refusing", refuse)
+    with pytest.raises(kayak.StorePathError, match="no such place"):
+        kayak.open_store("refusing")

@@ -153,18 +153,25 @@ def test_a_store_with_undeclared_capabilities_skips_and_passes():
                 self.kind,
                 persistent=False,
                 supports_metadata_filter=False,
-                supports_document_subset_load=True,
+                supports_document_subset_load=False,
                 atomic_upsert=False,
             )
 
         def _select(self, doc_ids, where):
             if where is not None:
                 raise kayak.UnsupportedOperationError("store 'shelf' does not filter")
+            if doc_ids is not None:
+                raise kayak.UnsupportedOperationError("store 'shelf' does not select")
             return super()._select(doc_ids, where)
 
     suite = StoreConformance()
     suite.test_undeclared_selections_are_refused(Modest())
-    for check in (suite.test_filter_logic, suite.test_random_filters, suite.test_failed_batch_leaves_nothing):
+    for check in (
+        suite.test_filter_logic,
+        suite.test_doc_ids_give_the_order,
+        suite.test_random_filters,
+        suite.test_failed_batch_leaves_nothing,
+    ):
         with pytest.raises(pytest.skip.Exception):
             check(Modest())
     suite.test_empty_selection(Modest())

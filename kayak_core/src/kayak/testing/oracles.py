@@ -80,13 +80,11 @@ def outcome(result: CandidateStageResult | StageResult) -> tuple[object, ...]:
 
 
 def as_blocks(index: LateIndex) -> LateIndex:
-    """Return the same documents in the same order, spread over several blocks and read by position."""
+    """Return the same documents (two or more) in the same order, spread over two blocks and read by position."""
     matrices = matrices_of(index)
     numbers = np.arange(index.document_count, dtype=np.int64)
     slices = []
     for part in (numbers[0::2], numbers[1::2]):
-        if not len(part):
-            continue
         # The block holds its documents backwards, and one that belongs to no slice.
         stored = [*[matrices[i] for i in part[::-1].tolist()], np.full_like(matrices[0], 7.0)]
         vectors = np.concatenate(stored)
