@@ -23,9 +23,10 @@ QUALITY_REQUIREMENTS = ["bm25s", "ir-measures", "PyStemmer"]
 TORCH = "torch==2.13.0"
 ONE_BLAS_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # two test processes share the cores
 
-if "PYENV_VERSION" not in os.environ and shutil.which("pyenv"):
+PYENV = shutil.which("pyenv")
+if PYENV and "PYENV_VERSION" not in os.environ:
     # pyenv's shims run only the versions that are switched on: switch on all that are installed.
-    listed = subprocess.run(["pyenv", "versions", "--bare"], capture_output=True, text=True, check=True)
+    listed = subprocess.run([PYENV, "versions", "--bare"], capture_output=True, text=True, check=True)
     os.environ["PYENV_VERSION"] = ":".join(listed.stdout.split())
 
 
@@ -56,7 +57,16 @@ def tests(session: nox.Session) -> None:
     """Everything on the interpreter that runs nox, with coverage; the quick tests on the others."""
     session.install("./kayak_core[cli,testing]", *TEST_REQUIREMENTS)
     if session.python != MAIN:
-        session.run("pytest", "-n", "2", "-m", "not soak and not newcomer", "kayak_core/tests", *session.posargs, env=ONE_BLAS_THREAD)
+        session.run(
+            "pytest",
+            "-n",
+            "2",
+            "-m",
+            "not soak and not newcomer",
+            "kayak_core/tests",
+            *session.posargs,
+            env=ONE_BLAS_THREAD,
+        )
         return
     session.install(*DOCS_REQUIREMENTS, *QUALITY_REQUIREMENTS)
     if os.environ.get("CI"):

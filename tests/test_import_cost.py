@@ -49,4 +49,3 @@ def test_listing_kinds_and_searching_import_no_optional_package() -> None:
 
 def test_every_public_name_loads_without_an_optional_package() -> None:
     assert not modules_after("import kayak\nfor name in kayak.__all__: getattr(kayak, name)") & set(OPTIONAL)
-

@@ -36,9 +36,7 @@ def test_hashing_on_cranfield() -> None:
     retriever.upsert_texts(list(documents), list(documents.values()))
     judged = [query_id for query_id in queries if query_id in qrels]
     hits = retriever.search_text_batch([queries[query_id] for query_id in judged], k=100)
-    run = {
-        query_id: {hit.doc_id: hit.score for hit in found} for query_id, found in zip(judged, hits, strict=True)
-    }
+    run = {query_id: {hit.doc_id: hit.score for hit in found} for query_id, found in zip(judged, hits, strict=True)}
     measured = ir_measures.calc_aggregate([ir_measures.parse_measure(name) for name in FLOORS], qrels, run)
     found = {str(measure): value for measure, value in measured.items()}
     assert {name for name, floor in FLOORS.items() if found[name] < floor} == set(), found

@@ -5,7 +5,6 @@ from __future__ import annotations
 import kayak
 import numpy as np
 import pytest
-
 from kayak.builtin.clause_text import clause_text_boost
 
 QUERY = kayak.query(np.eye(2), text="founded in 1984 in a church artistic director")
@@ -17,7 +16,8 @@ def spec_index() -> kayak.LateIndex:
         [np.array([[1.0, 0.0], [1.0, 0.0]]), np.array([[1.0, 0.0], [0.8, 0.2]])],
         texts=[
             "Gugulethu township logo emblem heritage schools history",
-            "Zama Dance School was founded in 1984 in a church and the longest serving employee is the artistic director.",
+            "Zama Dance School was founded in 1984 in a church and the longest serving employee is the artistic "
+            "director.",
         ],
     ).pack()
 
@@ -108,6 +108,4 @@ def test_the_operator_itself_checks_the_query() -> None:
     assert operator.required_artifact_families == ("document_text",)
     assert kayak.none_stage3_verifier_operator().required_artifact_families == ()
     assert kayak.noop_topk_stage2_reference_operator().required_artifact_families == ()
-    assert kayak.exact_late_interaction_stage2_reference_operator().required_artifact_families == (
-        "late_interaction",
-    )
+    assert kayak.exact_late_interaction_stage2_reference_operator().required_artifact_families == ("late_interaction",)

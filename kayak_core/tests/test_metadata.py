@@ -200,8 +200,7 @@ def cannot(name: str, remedy: str) -> str:
         ({"k": {None: 1}}, "['k'] has the key None of type NoneType. Keys must be strings."),
         (
             {"\udc00": 1},
-            " has the key '\\udc00', which has a lone surrogate and cannot be written as UTF-8. Rename "
-            "the key.",
+            " has the key '\\udc00', which has a lone surrogate and cannot be written as UTF-8. Rename the key.",
         ),
         (
             {"$price": 1},

@@ -127,8 +127,16 @@ class TestOpening:
             ({"store": kayak.MemoryLateStore}, TypeError, "(a class; make an instance)"),
             ({"encoder": object()}, TypeError, "object has no method 'encode_query_tokens'"),
             ({"encoder_kwargs": {"x": 1}}, ValueError, "but encoder is already a BatchWords"),
-            ({"store": kayak.MemoryLateStore(), "store_kwargs": {"x": 1}}, ValueError, "store is already a MemoryLateStore"),
-            ({"store_kwargs": {"path": "x"}}, TypeError, "open_store('memory'): got an unexpected keyword argument 'path'"),
+            (
+                {"store": kayak.MemoryLateStore(), "store_kwargs": {"x": 1}},
+                ValueError,
+                "store is already a MemoryLateStore",
+            ),
+            (
+                {"store_kwargs": {"path": "x"}},
+                TypeError,
+                "open_store('memory'): got an unexpected keyword argument 'path'",
+            ),
             ({"backend": "gpu"}, kayak.UnknownKindError, "unknown backend kind 'gpu'"),
             ({"default_layout": "nested"}, ValueError, "unknown index layout 'nested'"),
         ],
@@ -182,9 +190,7 @@ class TestUpsert:
         retriever.upsert_texts(["x"], ["a"])
         assert capfd.readouterr().err == ""
 
-    def test_progress_without_tqdm(
-        self, retriever: kayak.LateTextRetriever, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_progress_without_tqdm(self, retriever: kayak.LateTextRetriever, monkeypatch: pytest.MonkeyPatch) -> None:
         for name in [name for name in sys.modules if name.partition(".")[0] == "tqdm"]:
             monkeypatch.delitem(sys.modules, name)
         monkeypatch.setattr(sys, "path", [])  # nothing that is not imported yet can be found
@@ -429,4 +435,3 @@ class TestCopy:
         target.set_encoder_fingerprint("two")
         with pytest.raises(kayak.EncoderMismatchError, match="encoded by 'one', the target's by 'two'"):
             kayak.copy_store(source, target)
-

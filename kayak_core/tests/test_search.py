@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from kayak.testing.strategies import token_matrices
 
 
@@ -52,7 +51,9 @@ class TestMaxSim:
         results = kayak.maxsim_batch(kayak.query_batch(queries), index)
         for matrix_of_query, scores in zip(queries, results, strict=True):
             for matrix, value in zip(matrices, scores.values.tolist(), strict=True):
-                magnitude = (np.abs(matrix_of_query).astype(np.float64) @ np.abs(matrix).T.astype(np.float64)).max(axis=1)
+                magnitude = (np.abs(matrix_of_query).astype(np.float64) @ np.abs(matrix).T.astype(np.float64)).max(
+                    axis=1
+                )
                 assert abs(value - oracle(matrix_of_query, matrix)) <= 1e-5 * magnitude.sum() + 1e-37
 
     def test_batch_equals_single_queries(self, index: kayak.LateIndex, query: kayak.LateQuery) -> None:
@@ -224,9 +225,7 @@ class TestProxyPlan:
         assert result.candidate_index.doc_ids == result.candidate_stage.candidate_doc_ids
         assert result.reference_scores.doc_ids == result.candidate_index.doc_ids
 
-    def test_a_window_of_everything_finds_the_exact_hits(
-        self, index: kayak.LateIndex, query: kayak.LateQuery
-    ) -> None:
+    def test_a_window_of_everything_finds_the_exact_hits(self, index: kayak.LateIndex, query: kayak.LateQuery) -> None:
         result = kayak.search_with_plan(query, index, kayak.document_proxy_search_plan(5, 60))
         assert result.hits == kayak.search(query, index, k=5)
 
@@ -265,7 +264,9 @@ class TestPlanRefusals:
             kayak.search_with_plan(query, corpus, plan)  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="select documents of a store, but the corpus is a LateIndex"):
             kayak.search_with_plan(query, index, plan, where={"a": 1})
-        with pytest.raises(kayak.UnsupportedOperationError, match="searches inside a store, but the corpus is a LateIndex"):
+        with pytest.raises(
+            kayak.UnsupportedOperationError, match="searches inside a store, but the corpus is a LateIndex"
+        ):
             kayak.search_with_plan(query, index, kayak.store_native_search_plan(1, 2))
 
     def test_plans_are_values(self) -> None:
@@ -312,12 +313,8 @@ class TestStoreAsCorpus:
         assert result.stage2.output_hit_count == 0
         assert result.candidate_index is None
 
-    def test_store_native(
-        self, store: kayak.MemoryLateStore, index: kayak.LateIndex, query: kayak.LateQuery
-    ) -> None:
-        plan = kayak.store_native_search_plan(
-            3, 9, stage3_verifier=kayak.clause_text_stage3_verifier_operator()
-        )
+    def test_store_native(self, store: kayak.MemoryLateStore, index: kayak.LateIndex, query: kayak.LateQuery) -> None:
+        plan = kayak.store_native_search_plan(3, 9, stage3_verifier=kayak.clause_text_stage3_verifier_operator())
         result = kayak.search_with_plan(query, store, plan, where={"even": True})
         assert result.candidate_stage.profile.stage_name == "store_native"
         assert result.candidate_stage.generator == kayak.store_native_candidate_generator()
@@ -341,5 +338,7 @@ class TestStoreAsCorpus:
     def test_generators_over_indexes_do_not_run_in_stores(
         self, store: kayak.MemoryLateStore, query: kayak.LateQuery
     ) -> None:
-        with pytest.raises(kayak.UnsupportedOperationError, match="runs over an index, not inside store MemoryLateStore"):
+        with pytest.raises(
+            kayak.UnsupportedOperationError, match="runs over an index, not inside store MemoryLateStore"
+        ):
             kayak.exact_full_scan_candidate_generator().generate_in_store(query, store, k=1)

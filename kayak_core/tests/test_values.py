@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-
 from kayak.testing.strategies import doc_ids, token_matrices
 
 EYE = np.eye(2, dtype=np.float32)
@@ -210,7 +209,12 @@ class TestDocuments:
             (["a"], [EYE, EYE], ValueError, "2 token matrices for 1 doc_ids"),
             ([], [], ValueError, "at least one document, got none"),
             (["a"], None, TypeError, "must be a sequence of matrices, got NoneType"),
-            (["a", "b"], [EYE, np.eye(3)], ValueError, "document 'b' has vectors of dimension 3, but document 'a' has 2"),
+            (
+                ["a", "b"],
+                [EYE, np.eye(3)],
+                ValueError,
+                "document 'b' has vectors of dimension 3, but document 'a' has 2",
+            ),
             (["a", "b"], [EYE, np.zeros((0, 2))], ValueError, "document 'b' has no token vectors"),
             (["a", "b"], [EYE, [1.0, 2.0]], ValueError, "document 'b' must be a 2-D matrix"),
             (["a", "b"], [EYE, [[1.0, 2.0], [3.0]]], ValueError, "document 'b' is ragged"),
@@ -364,8 +368,8 @@ class TestIndex:
 
     def test_artifacts_are_prepared_once_and_not_copied(self) -> None:
         index = kayak.documents(["a"], [EYE]).pack()
-        first = index.prepare("key", lambda: object())
-        second = index.prepare("key", lambda: object())
+        first = index.prepare("key", object)
+        second = index.prepare("key", object)
         assert first.value is second.value
         assert (first.built_now, second.built_now) == (True, False)
         assert second.elapsed_seconds == first.elapsed_seconds

@@ -23,8 +23,7 @@ BIG = 2**53
 def equal(left: Any, right: Any) -> bool:
     """The oracle's JSON equality: by type first, numbers as exact decimals."""
     kinds = [
-        "number" if isinstance(v, (int, float)) and not isinstance(v, bool) else type(v).__name__
-        for v in (left, right)
+        "number" if isinstance(v, (int, float)) and not isinstance(v, bool) else type(v).__name__ for v in (left, right)
     ]
     if kinds[0] != kinds[1]:
         return False
@@ -161,9 +160,7 @@ def test_operators_and_keys_are_those_written(where: dict[str, Any]) -> None:
 
 
 @given(where_filters(), where_filters(), metadata_rows())
-def test_equal_filters_hash_alike_and_match_alike(
-    a: dict[str, Any], b: dict[str, Any], row: dict[str, Any]
-) -> None:
+def test_equal_filters_hash_alike_and_match_alike(a: dict[str, Any], b: dict[str, Any], row: dict[str, Any]) -> None:
     left, right = parse(a), parse(b)
     assert (left == right) is (right == left)
     if left == right:
@@ -181,9 +178,7 @@ def test_operands_are_equal_exactly_where_json_says_so(a: Any, b: Any, name: str
 
 @given(
     where_filters(),
-    st.sets(
-        st.sampled_from(["$eq", "$ne", "$in", "$nin", "$gt", "$gte", "$lt", "$exists", "$and", "$or", "$not"])
-    ),
+    st.sets(st.sampled_from(["$eq", "$ne", "$in", "$nin", "$gt", "$gte", "$lt", "$exists", "$and", "$or", "$not"])),
     metadata_rows(),
 )
 def test_split_divides_a_filter_without_changing_it(
@@ -256,9 +251,7 @@ def test_rows_that_were_not_normalized_follow_the_same_rules() -> None:
     row = {"flag": np.True_, "n": np.int64(3), "t": (1, np.float64(2.0), np.bool_(True))}
     assert parse({"flag": True, "n": {"$gte": 3}, "t": {"$eq": [1, 2, True]}}).matches(row)
     assert not parse({"flag": 1}).matches(row)
-    with pytest.raises(
-        FilterError, match=r"^metadata\['when'\] has the type object, which JSON cannot hold\."
-    ):
+    with pytest.raises(FilterError, match=r"^metadata\['when'\] has the type object, which JSON cannot hold\."):
         parse({"when": 1}).matches({"when": object()})
 
 
@@ -358,8 +351,7 @@ COMBINE = "is not one of the operators that combine filters, $and, $or, $not."
         ),
         (
             {"k": {"a": 1}},
-            "where['k'] is {'a': 1}, an object without operators. To match a whole object, write "
-            '{"$eq": {...}}.',
+            "where['k'] is {'a': 1}, an object without operators. To match a whole object, write {\"$eq\": {...}}.",
         ),
         (
             {"k": {"gte": 1}},
@@ -490,9 +482,7 @@ def test_long_values_are_cut_in_messages() -> None:
         ),
     ],
 )
-def test_nodes_refuse_what_the_language_does_not_have(
-    build: Any, error: type[Exception], message: str
-) -> None:
+def test_nodes_refuse_what_the_language_does_not_have(build: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error) as caught:
         build()
     assert str(caught.value) == message

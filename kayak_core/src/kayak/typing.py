@@ -93,7 +93,7 @@ QueryTextsInput: TypeAlias = Sequence[str]
 DocOffsetsInput: TypeAlias = Union[npt.NDArray[np.integer[Any]], Sequence[int]]
 """Row offsets into a packed token matrix: documents + 1 ascending integers, first 0, last = token vectors."""
 
-MetadataValue: TypeAlias = Union[None, bool, int, float, str, Sequence["MetadataValue"], Mapping[str, "MetadataValue"]]
+MetadataValue: TypeAlias = Union[bool, int, float, str, Sequence["MetadataValue"], Mapping[str, "MetadataValue"], None]
 """A JSON value: integers fit in 64 bits, floats are finite, object keys are strings."""
 
 MetadataRow: TypeAlias = Mapping[str, Any]

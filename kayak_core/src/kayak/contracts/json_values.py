@@ -150,9 +150,7 @@ class JsonCopier:
         for raw_key, item in value.items():
             key = self._key(raw_key, first=len(self._open) == 1)
             if key in result:
-                raise self._error(
-                    f"has the key {short_repr(key)} twice, in two string types. Keep one of them."
-                )
+                raise self._error(f"has the key {short_repr(key)} twice, in two string types. Keep one of them.")
             self._path.append(key)
             result[key] = self.copy(item)
             self._path.pop()
@@ -161,9 +159,7 @@ class JsonCopier:
 
     def _key(self, key: object, *, first: bool) -> str:
         if not isinstance(key, str):
-            raise self._error(
-                f"has the key {short_repr(key)} of type {type(key).__name__}. Keys must be strings."
-            )
+            raise self._error(f"has the key {short_repr(key)} of type {type(key).__name__}. Keys must be strings.")
         if not _is_text(key):
             raise self._error(
                 f"has the key {short_repr(key)}, which has a lone surrogate and cannot be written as UTF-8. "

@@ -65,8 +65,7 @@ def normalize_metadata_rows(
         subject = partial(_row_subject, doc_ids, position)
         if row is not None and not isinstance(row, Mapping):
             raise FilterError(
-                f"{subject()} has the type {type(row).__name__}, but must be a mapping with string keys, "
-                "or None."
+                f"{subject()} has the type {type(row).__name__}, but must be a mapping with string keys, or None."
             )
         rows.append({} if row is None else JsonCopier(subject, reserved_keys=True).copy(row))
     return tuple(rows)

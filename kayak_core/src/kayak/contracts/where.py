@@ -49,16 +49,14 @@ def parse_where(where: Mapping[str, Any] | Where | None) -> Where | None:
 def _parse_filter(where: object, place: str, depth: int) -> Where:
     if not isinstance(where, Mapping):
         raise FilterError(
-            f"{place} is {short_repr(where)} of type {type(where).__name__}, but must be a mapping such as "
-            f"{_EXAMPLE}."
+            f"{place} is {short_repr(where)} of type {type(where).__name__}, but must be a mapping such as {_EXAMPLE}."
         )
     check_where_depth(depth)
     clauses = []
     for raw_key, condition in where.items():
         if not isinstance(raw_key, str):
             raise FilterError(
-                f"{place} has the key {short_repr(raw_key)} of type {type(raw_key).__name__}. Keys must be "
-                "strings."
+                f"{place} has the key {short_repr(raw_key)} of type {type(raw_key).__name__}. Keys must be strings."
             )
         key = normalize_json_value(raw_key, subject=f"a key of {place}")
         inner = f"{place}[{short_repr(key)}]"
@@ -86,9 +84,7 @@ def _parse_logical(name: str, operand: object, place: str, depth: int) -> Where:
             f"{place} is {short_repr(operand)} of type {type(operand).__name__}, but must be a list of "
             f'filters, such as {{"{name}": [{{"topic": "wings"}}, {{"year": 1960}}]}}.'
         )
-    clauses = tuple(
-        _parse_filter(clause, f"{place}[{position}]", depth + 1) for position, clause in enumerate(operand)
-    )
+    clauses = tuple(_parse_filter(clause, f"{place}[{position}]", depth + 1) for position, clause in enumerate(operand))
     return And(clauses) if name == "$and" else Or(clauses)
 
 

@@ -116,9 +116,7 @@ def check_operand(operator: str, operand: object, *, subject: str) -> Any:
     if operator == "$in" and not isinstance(value, list):
         raise FilterError(f"{subject} is {short_repr(value)}, but must be a list of values, such as [1, 2].")
     if operator == "$exists" and not isinstance(value, bool):
-        raise FilterError(
-            f"{subject} is {short_repr(value)}, but must be True (key present) or False (key missing)."
-        )
+        raise FilterError(f"{subject} is {short_repr(value)}, but must be True (key present) or False (key missing).")
     if operator in _ORDERINGS and type(value) not in _ORDERED:
         raise FilterError(
             f"{subject} is {short_repr(value)}, but only numbers and strings have an order. Use `$eq` or "
