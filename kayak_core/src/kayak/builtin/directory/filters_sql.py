@@ -90,14 +90,16 @@ def check_key(connection: sqlite3.Connection, catalog: Path, key: FilterKey) -> 
     Raises:
         StoreCorruptError: values are missing or altered.
     """
-    rows = connection.execute(
-        "SELECT tag, value, ordinal FROM filter_values WHERE key_id = ? LIMIT ?", (key.key_id, key.value_count + 1)
-    ).fetchall()
+    count = total = 0
     try:
-        total = running_sum(0, (filter_value_crc(*row) for row in rows))
+        for row in connection.execute(
+            "SELECT tag, value, ordinal FROM filter_values WHERE key_id = ? LIMIT ?", (key.key_id, key.value_count + 1)
+        ):
+            total += filter_value_crc(*row)
+            count += 1
     except (TypeError, struct.error):  # a damaged record gives values of other types
-        total = -1
-    if len(rows) != key.value_count or total != key.values_sum:
+        count = -1
+    if count != key.value_count or running_sum(total) != key.values_sum:
         raise corrupt(catalog, f"the filter index of metadata key {key.key!r} does not match its checksum")
 
 
@@ -188,13 +190,13 @@ class FilterQuery:
             yield numbers[[where.matches(parse_metadata(metadata)) for _, metadata in contents]]
 
     def _rows(self, statement: str, *values: Any) -> Int64Vector:
-        return self._to_numbers(self._connection.execute(statement, values).fetchall())
+        return self._to_numbers(self._connection.execute(statement, values))
 
     def _in(self, statement: str, values: Sequence[Any], *before: Any) -> Int64Vector:
-        return self._to_numbers(list(select_in(self._connection, statement, values, *before)))
+        return self._to_numbers(select_in(self._connection, statement, values, *before))
 
-    def _to_numbers(self, rows: Sequence[tuple[Any, ...]]) -> Int64Vector:
-        ordinals = np.fromiter((row[0] for row in rows), dtype=np.int64, count=len(rows))
+    def _to_numbers(self, rows: Iterable[tuple[Any, ...]]) -> Int64Vector:
+        ordinals = np.fromiter((row[0] for row in rows), dtype=np.int64)
         numbers = np.searchsorted(self._snapshot.ordinals, ordinals)
         known = self._snapshot.ordinals
         if len(ordinals) and (numbers.max() >= len(known) or (known[numbers] != ordinals).any()):

@@ -80,6 +80,33 @@ def documents_are_intact(rows: Sequence[SqlDocument]) -> bool:
     return crcs == [row[3] for row in rows]
 
 
+def scan_documents(
+    connection: sqlite3.Connection, limit: int
+) -> tuple[list[int], list[str], list[bytes], list[int]] | None:
+    """Return ordinals, ids, locations and checksums of all documents by ordinal; None if a row is altered.
+
+    One loop that keeps no row: hundreds of thousands of tuples would set off the garbage collector again and again.
+    """
+    crc32 = zlib.crc32
+    ordinals: list[int] = []
+    ids: list[str] = []
+    locations: list[bytes] = []
+    crcs: list[int] = []
+    try:
+        for ordinal, doc_id, location, crc in connection.execute(
+            f"{SELECT_DOCUMENTS} ORDER BY ordinal LIMIT ?", (limit,)
+        ):
+            if crc32(location, crc32(doc_id.encode(), ordinal & 0xFFFFFFFF)) != crc:
+                return None
+            ordinals.append(ordinal)
+            ids.append(doc_id)
+            locations.append(location)
+            crcs.append(crc)
+    except (TypeError, AttributeError):  # a damaged record gives values of other types
+        return None
+    return ordinals, ids, locations, crcs
+
+
 def contents_crc(text: str | None, metadata: str) -> int:
     """Return the checksum of a document's text and metadata; no text differs from an empty one."""
     return zlib.crc32(metadata.encode(), 0 if text is None else zlib.crc32(text.encode(), 1))

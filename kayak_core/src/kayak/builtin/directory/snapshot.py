@@ -6,13 +6,13 @@ import sqlite3
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import attrs
 import numpy as np
 
 from kayak.builtin.directory.faults import corrupt
-from kayak.builtin.directory.rows import LOCATION, SELECT_DOCUMENTS, documents_are_intact, running_sum, segment_crc
+from kayak.builtin.directory.rows import LOCATION, running_sum, scan_documents, segment_crc
 from kayak.builtin.directory.schema import Meta
 from kayak.builtin.directory.segments import ChecksumGuard, SegmentMap, SegmentMaps, SegmentRow
 from kayak.typing import Int64Vector
@@ -110,13 +110,12 @@ def read_snapshot(connection: sqlite3.Connection, meta: Meta, maps: SegmentMaps,
     """
     segments = read_segment_rows(connection, meta, catalog)
     limit = meta.document_count + 1  # a damaged tree could list rows again and again
-    rows = connection.execute(f"{SELECT_DOCUMENTS} ORDER BY ordinal LIMIT {limit}").fetchall()
-    if len(rows) != meta.document_count:
-        raise corrupt(catalog, f"its table `documents` lacks rows or has too many, {meta.document_count} are due")
-    if not documents_are_intact(rows):
+    columns = scan_documents(connection, limit)
+    if columns is None:
         raise corrupt(catalog, "a row of its table `documents` does not match its checksum")
-    columns: Any = list(zip(*rows, strict=True)) or [()] * 4
-    ids: tuple[str, ...] = columns[1]
+    ids = tuple(columns[1])
+    if len(ids) != meta.document_count:
+        raise corrupt(catalog, f"its table `documents` lacks rows or has too many, {meta.document_count} are due")
     if running_sum(0, columns[3]) != meta.documents_sum or len(set(ids)) != len(ids):
         raise corrupt(catalog, "its table `documents` does not match its checksum")
     ordinals = np.array(columns[0], dtype=np.int64)
@@ -162,7 +161,9 @@ def _block(
     stops = starts + counts
     if (counts < 1).any() or starts[0] < 0 or stops[-1] > segment.row.row_count or (starts[1:] < stops[:-1]).any():
         return None
-    offsets = np.unique(np.concatenate([[0], starts, stops]))
+    bounds = np.zeros(2 * len(starts) + 1, dtype=np.int64)  # ascending: documents do not overlap
+    bounds[1::2], bounds[2::2] = starts, stops
+    offsets = bounds[np.append(True, bounds[1:] > bounds[:-1])]
     offsets.flags.writeable = False
     positions = np.searchsorted(offsets, starts)
     block_crcs = np.zeros(len(offsets) - 1, dtype=np.int64)
