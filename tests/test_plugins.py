@@ -547,3 +547,27 @@ def test_what_a_factory_raises_of_ours_passes_through():
     kayak.register_store("refusing", refuse)
     with pytest.raises(kayak.StorePathError, match="no such place"):
         kayak.open_store("refusing")
+
+
+def test_a_retriever_without_any_backend_says_so(world: World) -> None:
+    world.install(
+        "kayak-impostor",
+        """
+        import kayak
+
+        @kayak.hookimpl
+        def kayak_executors():
+            yield kayak.ExecutorSpec(name="numpy_reference", factory=object)
+        """,
+    )
+    out = world.run(
+        """
+        out["opening"] = error(kayak.open_text_retriever, encoder="hashing", store="memory")
+        out["doctor"] = str(kayak.doctor())
+        """
+    )
+    assert out["opening"] == [
+        "BackendUnavailableError",
+        "no backend can run here; kayak.doctor() says what is wrong with each",
+    ]
+    assert "kayak-impostor" in str(out["doctor"])

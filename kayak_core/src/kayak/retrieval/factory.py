@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kayak.contracts import LateStore, LateTextEncoder
-from kayak.errors import InvalidInputError, InvalidTypeError
+from kayak.errors import BackendUnavailableError, InvalidInputError, InvalidTypeError
 from kayak.plugins import executor_preference, find_executor, open_encoder, open_store, usable_backends
 from kayak.retrieval.retriever import LateTextRetriever
 from kayak.values import INDEX_LAYOUTS, PACKED_LAYOUT
@@ -18,8 +18,14 @@ def preferred_backend() -> str:
     """Return the backend that `open_text_retriever` uses unless told otherwise.
 
     The available executor with the highest preference: mojo_exact_cpu where it can run, else numpy_reference.
+
+    Raises:
+        BackendUnavailableError: none can run, for example because two plugins claim the same name.
     """
-    return max(usable_backends(), key=executor_preference)
+    usable = usable_backends()
+    if not usable:
+        raise BackendUnavailableError("no backend can run here; kayak.doctor() says what is wrong with each")
+    return max(usable, key=executor_preference)
 
 
 def open_text_retriever(
