@@ -31,13 +31,14 @@ import kayak
 kayak.DirectoryLateStore, kayak.MemoryLateStore
 started = time.perf_counter()
 store = kayak.DirectoryLateStore(sys.argv[1])
-opened = time.perf_counter()
+opened, cpu = time.perf_counter(), time.process_time()
 index = store.load_index()
-loaded = time.perf_counter()
+loaded, cpu = time.perf_counter(), time.process_time() - cpu
 texts = store.load_index(include_text=True)
 print(json.dumps({
     "open_ms": (opened - started) * 1e3,
     "load_index_ms": (loaded - opened) * 1e3,
+    "load_index_cpu_ms": cpu * 1e3,
     "load_texts_ms": (time.perf_counter() - loaded) * 1e3,
     "documents": index.document_count,
     "gigabytes": index.vector_byte_size / 2**30,
@@ -150,16 +151,19 @@ def measure_upserts(folder: Path, *, scattered: bool) -> dict[str, float]:
     vectors = rng.standard_normal((100, TOKENS, DIM), dtype=np.float32)
     numbers = rng.permutation(20_000) if scattered else np.arange(20_000)
     name = "scattered" if scattered else "ascending"
-    times = []
+    times, cpu_times = [], []
     with kayak.DirectoryLateStore(folder / name) as store:
         for start in range(0, 20_000, 100):
             ids = [f"{number:08x}" for number in numbers[start : start + 100].tolist()]
             batch = kayak.documents(ids, vectors, texts=[doc_id * 30 for doc_id in ids])
             rows = [{"n": int(number), "even": bool(number % 2)} for number in numbers[start : start + 100]]
-            started = time.perf_counter()
+            started, cpu = time.perf_counter(), time.process_time()
             store.upsert(batch, metadata=rows)
             times.append((time.perf_counter() - started) * 1e3)
+            cpu_times.append((time.process_time() - cpu) * 1e3)
     return {
+        f"upsert_{name}_first_50_cpu_ms": statistics.median(cpu_times[:50]),
+        f"upsert_{name}_last_50_cpu_ms": statistics.median(cpu_times[-50:]),
         f"upsert_{name}_first_50_ms": statistics.median(times[:50]),
         f"upsert_{name}_last_50_ms": statistics.median(times[-50:]),
         f"upsert_{name}_ratio": statistics.median(times[-50:]) / statistics.median(times[:50]),
