@@ -331,6 +331,7 @@ def test_an_edited_catalog(copy: Path, statement: str, message: str) -> None:
     [
         "UPDATE contents SET text = 'other' WHERE ordinal = 5",
         "UPDATE documents SET row_crc = 0 WHERE ordinal = 5",
+        "UPDATE documents SET location = 'x' WHERE ordinal = 5",
         "DELETE FROM filter_values WHERE ordinal = 5",
         "UPDATE filter_keys SET value_count = 3 WHERE key = 'n'",
     ],
