@@ -1,6 +1,6 @@
 """Ranking quality of the `hashing` encoder beside BM25, on every test collection of a folder in BEIR layout.
 
-    python benchmarks/lexical_quality.py --data DATA [--json RESULT]
+    python benchmarks/lexical_quality.py [--data DATA] [--json RESULT]
 
 `DATA/<collection>/` holds `corpus.jsonl` (`_id`, `title`, `text`), `queries.jsonl` (`_id`, `text`) and `qrels/test.tsv`
 (query, document, graded gain). Needs kayak-core, bm25s, PyStemmer and ir-measures.
@@ -34,6 +34,7 @@ import numpy.typing as npt
 import Stemmer
 from ir_measures import R, nDCG
 
+DEFAULT_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 MEASURES = (nDCG @ 10, R @ 100)
 RANKED = 1000
 QUERY_BATCH = 32
@@ -165,7 +166,7 @@ def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of collections in BEIR layout")
+    parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="folder of collections in BEIR layout")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = parser.parse_args()
     folders = sorted(path.parent for path in arguments.data.glob("*/corpus.jsonl"))

@@ -536,6 +536,7 @@ def test_an_executor_registered_by_code_scores():
 
     kayak.register_executor("doubling", Doubling)
     assert "doubling" in kayak.available_backends()
+    assert kayak.open_text_retriever(encoder="hashing", store="memory").backend == "numpy_reference"
     index = kayak.documents(["a", "b"], [[[1.0]], [[5.0]]]).pack()
     assert kayak.maxsim(kayak.query([[1.0]]), index, backend="doubling").values.tolist() == [2.0, 2.0]
 

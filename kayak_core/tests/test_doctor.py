@@ -36,7 +36,7 @@ def install(
 
 def doctor_with(site: Path, code: str = "print(kayak.doctor())", **variables: str) -> str:
     source = str(Path(kayak.__file__).parents[1])
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([source, str(site)]), **variables}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), source]), **variables}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", f"import json, kayak\n{code}"],
         capture_output=True,
@@ -259,3 +259,10 @@ def test_how_the_mojo_command_line_is_found(tmp_path: Path, monkeypatch: pytest.
     assert "running it failed: " in str(found)
     monkeypatch.setenv("KAYAK_MOJO_CLI", "bash 'a wrapper.sh' run")
     assert kayak.mojo_bridge_info().cli == ("bash", "a wrapper.sh", "run")
+
+
+def test_names_that_no_plugin_has_are_warned_about(tmp_path: Path) -> None:
+    text = doctor_with(tmp_path, KAYAK_DISABLED_PLUGINS="qdrnt", KAYAK_PLUGINS="core,lance")
+    assert "KAYAK_DISABLED_PLUGINS names 'qdrnt', but no plugin has that name; installed: core" in text
+    assert "KAYAK_PLUGINS names 'lance', but no plugin has that name" in text
+    assert "names 'core'" not in text

@@ -107,9 +107,9 @@ class ExecutorSpec(PluginSpec):
     The factory must not raise where the executor cannot run here: `Executor.backend_info` says so.
 
     Attributes:
-        preference: `open_text_retriever` chooses the available executor with the highest value; numpy_reference
-            has 0.
+        preference: `open_text_retriever` chooses the available executor with the highest value. numpy_reference has
+            0, so an executor that leaves this alone is used only where it is named.
     """
 
     factory: Callable[[], Executor] = attrs.field(validator=_check_callable)
-    preference: int = 0
+    preference: int = -1

@@ -75,4 +75,5 @@ def kayak_executors() -> Iterator[ExecutorSpec]:
         name=NumpyReferenceExecutor.name,
         factory=NumpyReferenceExecutor,
         summary="exact MaxSim in NumPy, the definition of correct",
+        preference=0,
     )

@@ -70,7 +70,7 @@ class SearchPlanResult:
         candidate_stage: what stage 1 found, with its profile.
         candidate_index: the window's documents, if a stage brought them into memory; else None.
         reference_scores: stage 2's scores of the window, in window order.
-        stage3_scores: stage 3's scores of the window, or None without a verifier.
+        stage3_scores: stage 3's scores of the hits that stage 2 passed on, in that order; None without a verifier.
         stage2_reference: profile of stage 2.
         stage3_verifier: profile of stage 3.
         load_profile: cost of bringing a store's slice into memory before stage 1; None over an index or where

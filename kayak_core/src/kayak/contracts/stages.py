@@ -87,7 +87,7 @@ class StageResult:
     """What an operator of stage 2 or 3 returns.
 
     Attributes:
-        scores: one score for each document of the window, in window order.
+        scores: one score for each document that the operator scored, in the order in which it was given them.
         hits: the documents that go on, best first.
         profile: counts; time and executor are filled in by whoever runs the plan.
     """

@@ -24,7 +24,7 @@ from kayak.environment.packages import (
 )
 from kayak.plugins import PluginInfo, executor_kinds, list_plugins, specs_of, usable_backends
 from kayak.plugins.kinds import kind_conflicts
-from kayak.plugins.manager import describe_error
+from kayak.plugins.manager import describe_error, unmatched_names
 from kayak.retrieval.factory import preferred_backend
 from kayak.values.backend_names import MOJO_EXACT_CPU_BACKEND
 
@@ -138,6 +138,10 @@ def doctor(*, probe_mojo_load: bool = False) -> DoctorReport:
         if p.status == "broken"
     ]
     warnings += kind_conflicts()
+    warnings += [
+        f"{variable} names {name!r}, but no plugin has that name; installed: {', '.join(p.name for p in plugins)}"
+        for variable, name in unmatched_names()
+    ]
     warnings += [
         f"distribution {owner!r} installs files under the import name 'kayak' too, so one overwrites the other; "
         f"run `pip uninstall {owner}`, then `pip install --force-reinstall {CORE_DISTRIBUTION}`"

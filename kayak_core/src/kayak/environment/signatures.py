@@ -8,7 +8,7 @@ import inspect
 import typing
 from collections.abc import Callable
 from functools import cache
-from importlib.abc import InspectLoader
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -55,8 +55,9 @@ def summary_of(value: object) -> str:
 def module_doc(name: str) -> str:
     """Return a module's docstring, read from its source, without importing the module (its parents are)."""
     spec = importlib.util.find_spec(name)
-    source = spec.loader.get_source(name) if spec and isinstance(spec.loader, InspectLoader) else None
-    return (ast.get_docstring(ast.parse(source)) if source else None) or ""
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        return ""
+    return ast.get_docstring(ast.parse(Path(spec.origin).read_bytes())) or ""
 
 
 @cache

@@ -131,6 +131,13 @@ class PluginManager:
         """Describe the plugins that failed."""
         return tuple(info for info in self.plugins() if info.status == "broken")
 
+    def error_of(self, provided: Provided) -> str:
+        """Return what is wrong with the plugin that a spec comes from; empty where nothing is."""
+        for plugin in self._plugins.values():
+            if plugin.error and (plugin.name, plugin.distribution) == (provided.plugin, provided.distribution):
+                return plugin.error
+        return ""
+
     def _load_core(self) -> None:
         plugin = _Plugin(CORE_PLUGIN, _CORE_DISTRIBUTION, kayak.__version__, _CORE_MODULE)
         self._pluggy.register(importlib.import_module(_CORE_MODULE), name=CORE_PLUGIN)
@@ -216,6 +223,17 @@ def describe_error(error: BaseException) -> str:
     if len(text) > _MAX_ERROR_LENGTH:
         text = f"{text[:_MAX_ERROR_LENGTH]}…"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def unmatched_names() -> tuple[tuple[str, str], ...]:
+    """Return (variable, name) for each name in KAYAK_PLUGINS or KAYAK_DISABLED_PLUGINS that no plugin has."""
+    known = {plugin.name for plugin in plugin_manager().plugins()}
+    return tuple(
+        (variable, name)
+        for variable in (ALLOW_VARIABLE, BLOCK_VARIABLE)
+        for name in sorted(_names_in(variable) or ())
+        if name not in known
+    )
 
 
 def _names_in(variable: str) -> frozenset[str] | None:

@@ -121,11 +121,11 @@ class KindRegistry(Generic[S]):
             if not providers:
                 raise self._unknown(kind)
             # A broken plugin that claims another one's name must not take it down.
-            working = [provided for provided in providers if not _error_of(provided)] or providers[:1]
+            working = [provided for provided in providers if not plugin_manager().error_of(provided)] or providers[:1]
             if len(working) > 1:
                 raise DuplicateKindError(self._conflict(kind, working))
             (provided,) = working
-        if error := _error_of(provided):
+        if error := plugin_manager().error_of(provided):
             raise PluginError(f"{self._what} kind {kind!r} comes from {provided.source}, which is broken: {error}")
         return provided.spec  # type: ignore[return-value]  # the manager checked each spec's class
 
@@ -190,11 +190,3 @@ class KindRegistry(Generic[S]):
             if p.status == "disabled"
         ]
         return UnknownKindError(". ".join(parts))
-
-
-def _error_of(provided: Provided) -> str:
-    """Return what is wrong with the plugin that a spec comes from; empty where nothing is."""
-    for plugin in plugin_manager().broken():
-        if (plugin.name, plugin.distribution) == (provided.plugin, provided.distribution):
-            return plugin.error
-    return ""

@@ -41,7 +41,8 @@ def _to_array(value: Any, what: str) -> npt.NDArray[Any]:
         raise InvalidTypeError(
             f"{what} must be an array, a tensor or nested sequences of numbers, got {type(value).__name__}"
         )
-    if isinstance(value, np.ma.MaskedArray):
+    # numpy.ma is loaded only by those who use it; asking `np.ma` for the class would load it for everybody.
+    if type(value).__module__.startswith("numpy.ma") and isinstance(value, np.ma.MaskedArray):
         if np.ma.is_masked(value):
             raise InvalidInputError(f"{what} is a masked array with masked entries; fill or drop them first")
         return np.asarray(value.data)
