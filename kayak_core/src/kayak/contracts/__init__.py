@@ -1,7 +1,8 @@
 """The contracts between the core and whatever fulfils them: encoders, stores, generators, operators, executors."""
 
 from kayak.contracts.base_store import BaseLateStore, StoredDocument
-from kayak.contracts.candidates import CandidateGenerator, CandidateStageResult
+from kayak.contracts.candidate_stage import CandidateStageResult
+from kayak.contracts.candidates import CandidateGenerator
 from kayak.contracts.encoder import BatchTextEncoder, LateTextEncoder, encoder_fingerprint
 from kayak.contracts.executor import BackendInfo, Executor, score_index
 from kayak.contracts.plan import SearchPlan, SearchPlanResult

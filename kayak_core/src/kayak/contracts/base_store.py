@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 import attrs
 import numpy as np
 
-from kayak.contracts.candidates import CandidateStageResult
+from kayak.contracts.candidate_stage import CandidateStageResult
 from kayak.contracts.metadata import normalize_metadata_rows
 from kayak.contracts.store import DEFAULT_EXPORT_BATCH, LateStoreStats, StoreCapabilities
 from kayak.contracts.where import Where, parse_where

@@ -1,20 +1,16 @@
-"""Stage 1: candidate generators and what they return."""
+"""Stage 1: candidate generators."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-import attrs
-
+from kayak.contracts.candidate_stage import CandidateStageResult
 from kayak.contracts.executor import Executor
-from kayak.contracts.profile import SearchStageProfile
+from kayak.contracts.store import LateStore
 from kayak.errors import UnsupportedOperationError
 from kayak.typing import DocIdsInput, MetadataFilterInput
-from kayak.values import LateIndex, LateQuery, LateScores, SearchHit
-
-if TYPE_CHECKING:
-    from kayak.contracts.store import LateStore
+from kayak.values import LateIndex, LateQuery
 
 
 class CandidateGenerator(ABC):
@@ -60,34 +56,3 @@ class CandidateGenerator(ABC):
         raise UnsupportedOperationError(
             f"candidate generator {self.kind!r} runs over an index, not inside store {type(store).__name__}"
         )
-
-
-@attrs.frozen(eq=False)
-class CandidateStageResult:
-    """What stage 1 found.
-
-    Attributes:
-        generator: the generator that ran.
-        scores: stage-1 scores: of every document of an index, or of the hits where a store chose them.
-        hits: the candidate window, best first.
-        profile: counts and cost.
-    """
-
-    generator: Any
-    scores: LateScores
-    hits: tuple[SearchHit, ...]
-    profile: SearchStageProfile
-
-    @property
-    def candidate_doc_ids(self) -> tuple[str, ...]:
-        """The window's document ids, best first."""
-        return tuple(hit.doc_id for hit in self.hits)
-
-    def select_index(self, index: LateIndex) -> LateIndex:
-        """Return the window as an index over the same memory, best candidate first.
-
-        Raises:
-            EmptySelectionError: the window is empty.
-            InvalidInputError: the index lacks a candidate.
-        """
-        return index.select(self.candidate_doc_ids)

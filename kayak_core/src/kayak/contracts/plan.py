@@ -6,7 +6,8 @@ from typing import Any
 
 import attrs
 
-from kayak.contracts.candidates import CandidateGenerator, CandidateStageResult
+from kayak.contracts.candidate_stage import CandidateStageResult
+from kayak.contracts.candidates import CandidateGenerator
 from kayak.contracts.profile import SearchStageProfile
 from kayak.contracts.stages import ReferenceScoringSemantics, Stage2ReferenceOperator, Stage3VerifierOperator
 from kayak.errors import InvalidInputError, InvalidTypeError

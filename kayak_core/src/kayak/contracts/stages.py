@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import attrs
 
-from kayak.contracts.candidates import CandidateStageResult
+from kayak.contracts.candidate_stage import CandidateStageResult
 from kayak.contracts.executor import Executor
 from kayak.contracts.profile import DOCUMENT_TEXT_FAMILY, LATE_INTERACTION_FAMILY, SearchStageProfile
 from kayak.errors import InvalidInputError

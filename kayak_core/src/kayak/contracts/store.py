@@ -8,7 +8,7 @@ from typing import Literal, Protocol, Self, runtime_checkable
 
 import attrs
 
-from kayak.contracts.candidates import CandidateStageResult
+from kayak.contracts.candidate_stage import CandidateStageResult
 from kayak.typing import DocIdsInput, MetadataFilterInput, MetadataRowsInput
 from kayak.values import INDEX_LAYOUTS, PACKED_LAYOUT, LateDocuments, LateIndex, LateQuery
 

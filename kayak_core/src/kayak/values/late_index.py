@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 import numpy as np
@@ -31,6 +31,7 @@ from kayak.values.coerce import (
     optional_texts,
     string_tuple,
 )
+from kayak.values.late_query import LateQuery
 from kayak.values.layouts import (
     FLAT_LAYOUT_DIM,
     HYBRID_FLAT_DIM128_LAYOUT,
@@ -39,11 +40,7 @@ from kayak.values.layouts import (
     check_layout,
 )
 from kayak.values.prepared import Prepared, PreparedArtifacts
-
-if TYPE_CHECKING:
-    from kayak.contracts import CandidateGenerator, CandidateStageResult, SearchPlan, SearchPlanResult
-    from kayak.values.late_query import LateQuery
-    from kayak.values.scores import LateScores, SearchHit
+from kayak.values.scores import LateScores, SearchHit
 
 
 @attrs.frozen(eq=False, repr=False, slots=False)
@@ -315,17 +312,17 @@ class LateIndex:
     def generate_candidates(
         self,
         query: LateQuery,
-        generator: CandidateGenerator,
+        generator: kayak.CandidateGenerator,
         *,
         k: int,
         backend: str = NUMPY_REFERENCE_BACKEND,
-    ) -> CandidateStageResult:
+    ) -> kayak.CandidateStageResult:
         """Run stage 1 alone; see `kayak.generate_candidates`."""
         return kayak.generate_candidates(query, self, generator, k=k, backend=backend)
 
     def search_with_plan(
-        self, query: LateQuery, *, plan: SearchPlan, backend: str = NUMPY_REFERENCE_BACKEND
-    ) -> SearchPlanResult:
+        self, query: LateQuery, *, plan: kayak.SearchPlan, backend: str = NUMPY_REFERENCE_BACKEND
+    ) -> kayak.SearchPlanResult:
         """Run a staged plan; see `kayak.search_with_plan`."""
         return kayak.search_with_plan(query, self, plan, backend=backend)
 

@@ -23,7 +23,7 @@ from kayak.builtin.directory.snapshot import Snapshot
 from kayak.builtin.directory.verification import VerificationReport
 from kayak.builtin.exact_candidates import exact_store_candidates
 from kayak.contracts.base_store import dimension_error, empty_selection
-from kayak.contracts.candidates import CandidateStageResult
+from kayak.contracts.candidate_stage import CandidateStageResult
 from kayak.contracts.store import DEFAULT_EXPORT_BATCH, LateStoreStats, StoreCapabilities
 from kayak.contracts.where_comparison import COMPARISON_OPERATORS
 from kayak.contracts.where_tree import LOGICAL_OPERATORS, NEGATED_OPERATORS
