@@ -173,6 +173,12 @@ def test_site_builds_strictly(site: Path) -> None:
     assert (site / "search" / "search_index.json").is_file()
 
 
+def test_included_files_are_on_the_page(site: Path) -> None:
+    page = (site / "how-to" / "write-a-store" / "index.html").read_text("utf-8")
+    assert all(name in page for name in ("Sqlite3Store", "StoreConformance", "entry-points"))
+    assert not [path for path in site.rglob("*.html") if "--8" in path.read_text("utf-8")]
+
+
 def test_site_loads_nothing_from_elsewhere(site: Path) -> None:
     loads = re.compile(
         r"""<(?:script|img|iframe)[^>]*?\ssrc=["']?(?:https?:)?//|<link[^>]*?rel=["']?stylesheet[^>]*?//"""
