@@ -215,7 +215,7 @@ class TestProxyPlan:
     def test_stage_two_is_exact(self, index: kayak.LateIndex, query: kayak.LateQuery) -> None:
         result = kayak.search_with_plan(query, index, kayak.document_proxy_search_plan(3, 12))
         exact = dict(zip(index.doc_ids, kayak.maxsim(query, index).values.tolist(), strict=True))
-        assert [hit.score for hit in result.hits] == [exact[hit.doc_id] for hit in result.hits]
+        np.testing.assert_allclose([h.score for h in result.hits], [exact[h.doc_id] for h in result.hits], rtol=1e-6)
         assert result.stage2.stage_name == "exact_late_interaction"
         assert (result.stage2.input_hit_count, result.stage2.output_hit_count) == (12, 3)
         artifact = result.stage2.materialized_artifacts[0]

@@ -39,8 +39,10 @@ class BackendInfo:
 class Executor(Protocol):
     """Computes exact MaxSim over one block of documents.
 
-    An executor is stateless between calls and safe to call from several threads. Results must not depend on
-    the run, the number of threads, the other queries of the batch or the place of a document in the block.
+    An executor is stateless between calls and safe to call from several threads. Results must not depend on the run or
+    the number of threads, and equal documents of a block get equal scores. Nor should they depend on the other queries
+    of the batch or on the place of a document in the block, beyond the last bits where an underlying library does not
+    allow more; the order of documents never does.
     """
 
     @property
