@@ -1,0 +1,230 @@
+"""Exact MaxSim with query tokens in SIMD lanes.
+
+A panel holds PANEL query tokens transposed to [dim][PANEL], so that one vector load gives one coordinate of WIDTH query
+tokens. A block multiplies a panel by R document tokens: VECTORS * R accumulators stay in registers over all of `dim`,
+and are then folded into the running maximum of each query token. Every (query token, document token) product is
+accumulated coordinate by coordinate with one accumulator, whatever R is, so a document's score does not depend on
+how its tokens fall into blocks.
+"""
+
+from std.collections import Array
+from std.memory import stack_allocation
+from std.sys import CompilationTarget
+from std.utils.numerics import neg_inf
+
+from elements import (
+    F32,
+    F64,
+    WIDTH,
+    Elements,
+    Floats,
+    Integers,
+    Lanes,
+    load,
+    multiply_add,
+    position_at,
+    widen_run,
+)
+
+# VECTORS * ROWS accumulators, VECTORS panel loads and one broadcast fit the registers: 32 with AVX-512 and on aarch64,
+# 16 with AVX2; SSE4 needs one more for the product that is not fused.
+comptime VECTORS = 2
+comptime ROWS = 12 if WIDTH == 16 or not CompilationTarget.is_x86() else (6 if WIDTH == 8 else 5)
+comptime PANEL = VECTORS * WIDTH
+comptime UNROLL = 4
+comptime DIMS = [64, 96, 128, 256, 384, 768]
+
+# Document tokens that all panels of a batch pass over before the next ones, in float32 elements: 32 KiB.
+comptime TILE_ELEMENTS = 8192
+# float16 documents are widened tile by tile to this many elements on the stack: 64 KiB.
+comptime SCRATCH_ELEMENTS = 16384
+# One panel reuses nothing of a tile, so the smaller tile that leaves room for the panel in L1 is better.
+comptime SINGLE_TILE_ELEMENTS = 4096
+
+
+@always_inline
+def accumulate[
+    T: DType, V: Int, R: Int, U: Int
+](panel: Floats, rows: Elements[T], stride: Int, k: Int, mut sums: Array[Lanes, V * R]):
+    """Adds the products of coordinates k .. k+U-1."""
+    comptime for u in range(U):
+        var query = Array[Lanes, V](fill=Lanes(0))
+        comptime for v in range(V):
+            query[v] = panel.unsafe_load[width=WIDTH, alignment=4]((k + u) * PANEL + v * WIDTH)
+        comptime for r in range(R):
+            var value = Lanes(load[T, 1](rows, r * stride + k + u))
+            comptime for v in range(V):
+                sums[r * V + v] = multiply_add(query[v], value, sums[r * V + v])
+
+
+@no_inline
+def block[
+    T: DType, DIM: Int, V: Int, R: Int
+](panel: Floats, rows: Elements[T], runtime_dim: Int, maxima: Floats):
+    """Folds R document tokens into the maxima of a panel's first V * WIDTH query tokens. DIM 0: known at run time."""
+    var sums = Array[Lanes, V * R](fill=Lanes(0))
+    var k = 0
+    comptime if DIM > 0:
+        while k < DIM:
+            accumulate[T, V, R, UNROLL](panel, rows, DIM, k, sums)
+            k += UNROLL
+    else:
+        while k + UNROLL <= runtime_dim:
+            accumulate[T, V, R, UNROLL](panel, rows, runtime_dim, k, sums)
+            k += UNROLL
+        while k < runtime_dim:
+            accumulate[T, V, R, 1](panel, rows, runtime_dim, k, sums)
+            k += 1
+    comptime for v in range(V):
+        var best = maxima.unsafe_load[width=WIDTH, alignment=4](v * WIDTH)
+        comptime for r in range(R):
+            best = sums[r * V + v].gt(best).select(sums[r * V + v], best)
+        maxima.unsafe_store[alignment=4](v * WIDTH, best)
+
+
+@always_inline
+def multiply_tile[
+    DIM: Int, V: Int
+](panel: Floats, rows: Floats, count: Int, dim: Int, maxima: Floats):
+    """Folds `count` document tokens into a panel's maxima, in blocks of ROWS and at most two smaller ones."""
+    var row = 0
+    while row < count:
+        var left = count - row
+        # Two halves keep more accumulators busy than a full block and a remainder of one or two tokens.
+        var size = ROWS if left >= 2 * ROWS or left == ROWS else (left if left < ROWS else (left + 1) // 2)
+        var here = rows.unsafe_offset(row * dim)
+        comptime for r in range(1, ROWS + 1):
+            if size == r:
+                block[F32, DIM, V, r](panel, here, dim, maxima)
+        row += size
+
+
+@always_inline
+def sum_of(maxima: Floats, count: Int) -> Float64:
+    """Sums in float64, in an order that depends on `count` alone."""
+    comptime LANES = 8
+    var parts = SIMD[F64, LANES](0)
+    var i = 0
+    while i + LANES <= count:
+        parts += maxima.unsafe_load[width=LANES, alignment=4](i).cast[F64]()
+        i += LANES
+    var total = parts.reduce_add()
+    while i < count:
+        total += maxima.unsafe_load[width=1, alignment=4](i).cast[F64]()
+        i += 1
+    return total
+
+
+def tile_tokens[T: DType](dim: Int, panel_count: Int) -> Int:
+    """Document tokens in a tile; 0 where not even one widened token fits the scratch."""
+    comptime if T == F32:
+        if panel_count == 1:
+            return Int.MAX
+    var elements = SINGLE_TILE_ELEMENTS if panel_count == 1 else TILE_ELEMENTS
+    var tokens = elements // dim // ROWS * ROWS
+    if tokens > 0:
+        return tokens
+    comptime if T == F32:
+        return ROWS
+    return min(ROWS, SCRATCH_ELEMENTS // dim)
+
+
+def scan[
+    T: DType, DIM: Int
+](
+    panels: Floats,
+    panel_count: Int,
+    query_offsets: Integers,
+    query_count: Int,
+    vectors: Elements[T],
+    offsets: Integers,
+    positions: Int,
+    lo: Int,
+    hi: Int,
+    runtime_dim: Int,
+    maxima: Floats,
+    scores: Floats,
+    scores_stride: Int,
+):
+    var dim = DIM if DIM > 0 else runtime_dim
+    var lanes = panel_count * PANEL
+    var query_tokens = Int(query_offsets.unsafe_load[alignment=1](query_count))
+    # The padding of the last panel is not multiplied where it fills whole vectors.
+    var full_panels = panel_count if query_tokens > lanes - WIDTH else panel_count - 1
+    var tile = tile_tokens[T](dim, panel_count)
+    var scratch = stack_allocation[SCRATCH_ELEMENTS, Float32, alignment=64]()
+    for i in range(lo, hi):
+        var document = position_at(positions, i)
+        var token = Int(offsets.unsafe_load[alignment=1](document))
+        var end = Int(offsets.unsafe_load[alignment=1](document + 1))
+        for lane in range(0, lanes, WIDTH):
+            maxima.unsafe_store[alignment=4](lane, Lanes(neg_inf[F32]()))
+        while token < end:
+            var rows = vectors.unsafe_offset(token * dim)
+            var count = min(tile, end - token)
+            comptime if T != F32:
+                if tile == 0:
+                    # A token longer than the scratch: widen coordinate by coordinate.
+                    for p in range(panel_count):
+                        block[T, 0, VECTORS, 1](
+                            panels.unsafe_offset(p * dim * PANEL), rows, dim, maxima.unsafe_offset(p * PANEL)
+                        )
+                    token += 1
+                    continue
+                widen_run(rows, scratch, count * dim)
+            var wide: Floats
+            comptime if T == F32:
+                wide = rebind[Floats](rows)
+            else:
+                wide = scratch
+            for p in range(full_panels):
+                multiply_tile[DIM, VECTORS](
+                    panels.unsafe_offset(p * dim * PANEL), wide, count, dim, maxima.unsafe_offset(p * PANEL)
+                )
+            if full_panels < panel_count:
+                multiply_tile[DIM, VECTORS - 1](
+                    panels.unsafe_offset(full_panels * dim * PANEL),
+                    wide,
+                    count,
+                    dim,
+                    maxima.unsafe_offset(full_panels * PANEL),
+                )
+            token += count
+        for q in range(query_count):
+            var first = Int(query_offsets.unsafe_load[alignment=1](q))
+            var last = Int(query_offsets.unsafe_load[alignment=1](q + 1))
+            scores.unsafe_store[alignment=1](
+                q * scores_stride + i, sum_of(maxima.unsafe_offset(first), last - first).cast[F32]()
+            )
+
+
+@always_inline
+def maxsim[
+    T: DType
+](
+    panels: Floats,
+    panel_count: Int,
+    query_offsets: Integers,
+    query_count: Int,
+    vectors: Elements[T],
+    offsets: Integers,
+    positions: Int,
+    lo: Int,
+    hi: Int,
+    dim: Int,
+    maxima: Floats,
+    scores: Floats,
+    scores_stride: Int,
+):
+    """Scores documents lo .. hi-1 (of `positions`, where given) against every query."""
+    comptime for d in range(len(DIMS)):
+        comptime DIM = DIMS[d]
+        if dim == DIM:
+            return scan[T, DIM](
+                panels, panel_count, query_offsets, query_count, vectors, offsets, positions, lo, hi, dim, maxima,
+                scores, scores_stride,
+            )
+    scan[T, 0](
+        panels, panel_count, query_offsets, query_count, vectors, offsets, positions, lo, hi, dim, maxima, scores,
+        scores_stride,
+    )
