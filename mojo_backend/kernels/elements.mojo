@@ -12,6 +12,7 @@ comptime Lanes = SIMD[F32, WIDTH]
 comptime Elements[T: DType] = Pointer[Scalar[T], MutUntrackedOrigin]
 comptime Floats = Elements[F32]
 comptime Integers = Elements[DType.int64]
+comptime Bytes = Elements[DType.uint8]
 
 # SSE4 has no half conversion and the compiler would call a helper function for every element.
 comptime HAS_HALF_CONVERSION = not CompilationTarget.is_x86() or WIDTH > 4
@@ -70,6 +71,11 @@ def multiply_add(a: Lanes, b: Lanes, c: Lanes) -> Lanes:
         return a.fma(b, c)
     else:
         return a * b + c
+
+
+@always_inline
+def address[T: DType](elements: Elements[T]) -> Bytes:
+    return Bytes(unsafe_from_address=Int(elements))
 
 
 @always_inline

@@ -9,10 +9,15 @@ how its tokens fall into blocks.
 
 from std.collections import Array
 from std.memory import stack_allocation
-from std.sys import CompilationTarget
+from std.sys import CompilationTarget, size_of
+from std.sys.intrinsics import PrefetchOptions, prefetch
 from std.utils.numerics import neg_inf
 
+from std.math import ceildiv
+
 from elements import (
+    Bytes,
+    address,
     F32,
     F64,
     WIDTH,
@@ -32,6 +37,7 @@ comptime VECTORS = 2
 comptime ROWS = 12 if WIDTH == 16 or not CompilationTarget.is_x86() else (6 if WIDTH == 8 else 5)
 comptime PANEL = VECTORS * WIDTH
 comptime UNROLL = 4
+comptime CACHE_LINE = 64
 comptime DIMS = [64, 96, 128, 256, 384, 768]
 
 # Document tokens that all panels of a batch pass over before the next ones, in float32 elements: 32 KiB.
@@ -57,19 +63,28 @@ def accumulate[
                 sums[r * V + v] = multiply_add(query[v], value, sums[r * V + v])
 
 
+@always_inline
+def prefetch_ahead[R: Int](ahead: Bytes):
+    """Asks for the bytes of UNROLL coordinates of R float32 tokens, more than enough for float16."""
+    comptime for line in range(ceildiv(UNROLL * R * 4, CACHE_LINE)):
+        prefetch[PrefetchOptions().for_read().high_locality().to_data_cache()](ahead.unsafe_offset(line * CACHE_LINE))
+
+
 @no_inline
 def block[
     T: DType, DIM: Int, V: Int, R: Int
-](panel: Floats, rows: Elements[T], runtime_dim: Int, maxima: Floats):
+](panel: Floats, rows: Elements[T], runtime_dim: Int, ahead: Bytes, ahead_step: Int, maxima: Floats):
     """Folds R document tokens into the maxima of a panel's first V * WIDTH query tokens. DIM 0: known at run time."""
     var sums = Array[Lanes, V * R](fill=Lanes(0))
     var k = 0
     comptime if DIM > 0:
         while k < DIM:
+            prefetch_ahead[R](ahead.unsafe_offset(k * ahead_step))
             accumulate[T, V, R, UNROLL](panel, rows, DIM, k, sums)
             k += UNROLL
     else:
         while k + UNROLL <= runtime_dim:
+            prefetch_ahead[R](ahead.unsafe_offset(k * ahead_step))
             accumulate[T, V, R, UNROLL](panel, rows, runtime_dim, k, sums)
             k += UNROLL
         while k < runtime_dim:
@@ -84,18 +99,26 @@ def block[
 
 @always_inline
 def multiply_tile[
-    DIM: Int, V: Int
-](panel: Floats, rows: Floats, count: Int, dim: Int, maxima: Floats):
-    """Folds `count` document tokens into a panel's maxima, in blocks of ROWS and at most two smaller ones."""
+    DIM: Int, V: Int, STORED: Int
+](panel: Floats, rows: Floats, count: Int, dim: Int, stored: Bytes, next: Bytes, maxima: Floats):
+    """Folds `count` document tokens into a panel's maxima, in blocks of ROWS and at most two smaller ones.
+
+    `stored` is where the tokens come from, `next` where the tokens after them start: what to prefetch."""
     var row = 0
     while row < count:
         var left = count - row
         # Two halves keep more accumulators busy than a full block and a remainder of one or two tokens.
         var size = ROWS if left >= 2 * ROWS or left == ROWS else (left if left < ROWS else (left + 1) // 2)
         var here = rows.unsafe_offset(row * dim)
+        var ahead = next
+        comptime if STORED == 4:
+            if size < left:
+                ahead = stored.unsafe_offset((row + size) * dim * STORED)
+        else:
+            ahead = next.unsafe_offset(row * dim * STORED)
         comptime for r in range(1, ROWS + 1):
             if size == r:
-                block[F32, DIM, V, r](panel, here, dim, maxima)
+                block[F32, DIM, V, r](panel, here, dim, ahead, r * STORED, maxima)
         row += size
 
 
@@ -146,6 +169,7 @@ def scan[
     scores: Floats,
     scores_stride: Int,
 ):
+    comptime STORED = size_of[Scalar[T]]()
     var dim = DIM if DIM > 0 else runtime_dim
     var lanes = panel_count * PANEL
     var query_tokens = Int(query_offsets.unsafe_load[alignment=1](query_count))
@@ -167,7 +191,12 @@ def scan[
                     # A token longer than the scratch: widen coordinate by coordinate.
                     for p in range(panel_count):
                         block[T, 0, VECTORS, 1](
-                            panels.unsafe_offset(p * dim * PANEL), rows, dim, maxima.unsafe_offset(p * PANEL)
+                            panels.unsafe_offset(p * dim * PANEL),
+                            rows,
+                            dim,
+                            address(rows),
+                            STORED,
+                            maxima.unsafe_offset(p * PANEL),
                         )
                     token += 1
                     continue
@@ -177,16 +206,29 @@ def scan[
                 wide = rebind[Floats](rows)
             else:
                 wide = scratch
+            var following = token + count
+            if following == end and i + 1 < hi:
+                following = Int(offsets.unsafe_load[alignment=1](position_at(positions, i + 1)))
+            var stored = address(rows)
+            var next = address(vectors.unsafe_offset(following * dim))
             for p in range(full_panels):
-                multiply_tile[DIM, VECTORS](
-                    panels.unsafe_offset(p * dim * PANEL), wide, count, dim, maxima.unsafe_offset(p * PANEL)
+                multiply_tile[DIM, VECTORS, STORED](
+                    panels.unsafe_offset(p * dim * PANEL),
+                    wide,
+                    count,
+                    dim,
+                    stored,
+                    next,
+                    maxima.unsafe_offset(p * PANEL),
                 )
             if full_panels < panel_count:
-                multiply_tile[DIM, VECTORS - 1](
+                multiply_tile[DIM, VECTORS - 1, STORED](
                     panels.unsafe_offset(full_panels * dim * PANEL),
                     wide,
                     count,
                     dim,
+                    stored,
+                    next,
                     maxima.unsafe_offset(full_panels * PANEL),
                 )
             token += count

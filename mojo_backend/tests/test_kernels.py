@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import mmap
 import platform
 import shutil
@@ -165,7 +166,7 @@ class Kernels:
         return products
 
     def top_k(self, values: Floats, k: int) -> Integers:
-        positions = np.full(max(min(k, len(values)), 0) + 1, -7, np.int64)
+        positions: Integers = np.full(max(min(k, len(values)), 0) + 1, -7, np.int64)
         count = self.library.kayak_top_k(values.ctypes.data, len(values), k, positions.ctypes.data)
         assert positions[count] == -7, "wrote past the positions that it returned"
         return positions[:count]
@@ -198,7 +199,7 @@ def oracle(queries: Sequence[Floats], vectors: npt.NDArray[np.floating], offsets
         [
             [
                 (query.astype(np.float64) @ wide[start:end].T).max(axis=1).sum()
-                for start, end in zip(offsets[:-1], offsets[1:], strict=True)
+                for start, end in itertools.pairwise(offsets)
             ]
             for query in queries
         ]
@@ -375,7 +376,7 @@ def test_proxy_means(kernels: Kernels, dim: int, budget: int, dtype: type[np.flo
     rng = np.random.default_rng(dim)
     vectors, offsets = ragged(rng, [1, 2, 5, 60], dim)
     vectors = vectors.astype(dtype)
-    bounds = list(zip(offsets[:-1], offsets[1:], strict=True))
+    bounds = list(itertools.pairwise(offsets))
     take = budget or len(vectors)
     exact = np.array([vectors[a : min(b, a + take)].astype(np.float64).mean(axis=0) for a, b in bounds])
     means = kernels.proxy_means(vectors, offsets, budget)
