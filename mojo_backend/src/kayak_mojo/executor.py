@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import ClassVar
 
+import attrs
 import kayak
 import numpy as np
 from kayak.typing import Float32Matrix, Int64Vector
 
-from kayak_mojo.packing import aligned_empty, document_ends, pack_panels, require_fitting, split_documents
+from kayak_mojo.checks import check_offsets, check_positions, check_queries, readable_int64
+from kayak_mojo.library import MaxsimFunction
+from kayak_mojo.packing import aligned_floats, pack_panels, running_counts, split_documents
 from kayak_mojo.selection import Selection, select_kernels
 from kayak_mojo.threads import Piece, share, thread_limit
 
@@ -51,47 +54,65 @@ class MojoExactCpuExecutor:
 
         Raises:
             BackendUnavailableError: there is no library that can run here.
-            InvalidInputError: arrays that do not fit together, or an invalid KAYAK_NUM_THREADS.
+            InvalidInputError: arrays that do not fit together, or an invalid KAYAK_NUM_THREADS where threads matter.
         """
         kernels = self.selection.kernels
         if kernels is None:
             raise kayak.BackendUnavailableError(f"backend {self.name!r} cannot run here: {self.selection.reason}")
-        limit = thread_limit()
-        vectors = np.require(block.vectors, requirements=("C",))
-        offsets, query_offsets = _int64(block.offsets), _int64(query_offsets)
-        numbers = None if positions is None else _int64(positions)
-        require_fitting(query_vectors, query_offsets, vectors)
-        ends = document_ends(offsets, numbers, len(vectors))
-        queries, documents = len(query_offsets) - 1, len(ends)
+        vectors, offsets, query_offsets = block.vectors, readable_int64(block.offsets), readable_int64(query_offsets)
+        if not vectors.flags.c_contiguous:
+            vectors = np.ascontiguousarray(vectors)
+        check_queries(query_vectors, query_offsets, vectors)
+        check_offsets(block, offsets)
+        positions_at = None
+        if positions is not None:
+            positions = readable_int64(positions)
+            check_positions(positions, block.document_count)
+            positions_at = positions.ctypes.data
+        counts = running_counts(offsets, positions)
+        queries, documents, dim = len(query_offsets) - 1, len(counts) - 1, vectors.shape[1]
         scores = np.empty((queries, documents), dtype=np.float32)
         if not documents:
             return scores
         function = kernels.maxsim[vectors.dtype]
-        panels = pack_panels(query_vectors, kernels.panel_width)
-        numbers_at = None if numbers is None else numbers.ctypes.data
-        before = (
-            *(panels.ctypes.data, len(panels), query_offsets.ctypes.data, queries),
-            *(vectors.ctypes.data, offsets.ctypes.data, numbers_at),
-        )
-        dim, scores_at = vectors.shape[1], scores.ctypes.data
-
-        def score(pieces: Iterator[Piece]) -> None:
-            maxima = aligned_empty(len(panels) * kernels.panel_width)
-            after = (dim, maxima.ctypes.data, scores_at, documents)
-            for first, stop in pieces:
-                function(*before, first, stop, *after)
-
-        worth = int(ends[-1]) * panels.size // PIECE_WORK
-        if limit == 1 or worth < 2:
-            score(iter([(0, documents)]))
+        panels, panels_at, spare_at = pack_panels(query_vectors, kernels.panel_width)
+        arguments = (panels_at, len(panels), query_offsets.ctypes.data, queries, vectors.ctypes.data)
+        before, after = (*arguments, offsets.ctypes.data, positions_at), (scores.ctypes.data, documents)
+        worth = int(counts[-1] - counts[0]) * panels.size // PIECE_WORK
+        if worth < 2 or (limit := thread_limit()) == 1:
+            function(*before, 0, documents, dim, spare_at, *after)
         else:
-            share(score, split_documents(ends, min(worth, limit * _PIECES_A_THREAD)), limit)
+            memory = (panels, query_offsets, vectors, offsets, positions, scores)
+            call = _SharedCall(function, before, dim, len(panels) * kernels.panel_width, after, memory)
+            share(call, split_documents(counts, min(worth, limit * _PIECES_A_THREAD)), limit)
         return scores
 
 
-def _int64(array: Int64Vector) -> Int64Vector:
-    aligned: Int64Vector = np.require(array, np.int64, ("C", "A"))
-    return aligned
+@attrs.frozen(eq=False)
+class _SharedCall:
+    """What each thread of one call runs.
+
+    Attributes:
+        function: the kernel.
+        before: its arguments before the piece.
+        dim: dimension of the vectors.
+        columns: how many maxima a thread keeps.
+        after: the arguments after them.
+        memory: the arrays behind the addresses, held until the last thread has let go of this object.
+    """
+
+    function: MaxsimFunction
+    before: tuple[int | None, ...]
+    dim: int
+    columns: int
+    after: tuple[int, int]
+    memory: tuple[object, ...]
+
+    def __call__(self, pieces: Iterable[Piece]) -> None:
+        maxima, maxima_at = aligned_floats(self.columns)
+        for first, stop in pieces:
+            self.function(*self.before, first, stop, self.dim, maxima_at, *self.after)
+        del maxima  # not earlier: the kernel writes to it
 
 
 @functools.lru_cache(maxsize=16)

@@ -78,6 +78,7 @@ def build_for_this_processor(*, force: bool = False) -> LocalBuild:
         manifest_file = manifest_path(source, compiler)
         if not force and (library := _published(manifest_file)) is not None:
             return LocalBuild(library, compiler, built=False)
+        _make_folder()
         with tempfile.TemporaryDirectory(prefix="kayak-mojo-") as scratch:
             manifest = _compiled(cli, compiler, source, Path(scratch))
             _verify(Path(scratch) / MANIFEST_NAME)
@@ -125,15 +126,25 @@ def _verify(manifest_file: Path) -> None:
         )
 
 
+def _make_folder() -> None:
+    try:
+        libraries_folder().mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise _not_writable(error) from error
+
+
 def _publish(manifest_file: Path, manifest: Manifest, folder: Path) -> Path:
     name, _ = manifest.libraries[NATIVE]
     library = manifest_file.parent / name
     try:
-        libraries_folder().mkdir(parents=True, exist_ok=True, mode=0o700)
         replace_file(library, (folder / name).read_bytes())
         write_manifest(manifest_file, manifest)
     except OSError as error:
-        raise kayak.StorePathError(
-            f"the cache folder {libraries_folder()} cannot be written: {error}; set XDG_CACHE_HOME to a folder that can"
-        ) from error
+        raise _not_writable(error) from error
     return library
+
+
+def _not_writable(error: OSError) -> kayak.StorePathError:
+    return kayak.StorePathError(
+        f"the cache folder {libraries_folder()} cannot be written: {error}; set XDG_CACHE_HOME to a folder that can"
+    )

@@ -11,8 +11,8 @@ import functools
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import kayak
 
@@ -21,7 +21,7 @@ THREADS_VARIABLE = "KAYAK_NUM_THREADS"
 Piece = tuple[int, int]
 """The first document of a piece of the work, and the one after its last."""
 
-Work = Callable[[Iterator[Piece]], None]
+Work = Callable[[Iterable[Piece]], None]
 
 
 def thread_limit() -> int:
@@ -99,10 +99,10 @@ def share(work: Work, pieces: Sequence[Piece], limit: int) -> None:
     """Have `work` consume all pieces, in this thread and in as many helpers as are free.
 
     Each thread takes the next piece when it has finished one, so a thread that the system holds up delays little.
-    Returns when all pieces are done. An exception in any thread stops the others at their next piece, and is raised.
+    Returns when no thread works any more. An exception in one stops the others at their next piece, and is raised.
 
     Args:
-        work: called once in each thread with an iterator over the pieces that this thread gets.
+        work: called once in each thread with the pieces that this thread gets.
         pieces: the pieces, in the order in which they should start.
         limit: how many threads may compute at a time, in all calls together.
     """
@@ -143,10 +143,13 @@ def share(work: Work, pieces: Sequence[Piece], limit: int) -> None:
         run()
     finally:
         waiting.clear()
+        begun = []
         for helper in helpers:
-            if helper.cancel():  # it never began
+            if helper.cancel():
                 budget.leave()
+            else:
+                begun.append(helper)
         budget.leave()
-    for helper in helpers:
-        if not helper.cancelled():
-            helper.result()
+        wait(begun)
+    for helper in begun:
+        helper.result()
