@@ -55,7 +55,12 @@ def load[T: DType, N: Int](source: Elements[T], i: Int) -> SIMD[F32, N]:
 @no_inline
 def widen_run[T: DType](source: Elements[T], target: Floats, count: Int):
     """Writes `count` consecutive elements to `target` as float32."""
+    comptime UNROLL = 4
     var i = 0
+    while i + UNROLL * WIDTH <= count:
+        comptime for u in range(UNROLL):
+            target.unsafe_store(i + u * WIDTH, load[T, WIDTH](source, i + u * WIDTH))
+        i += UNROLL * WIDTH
     while i + WIDTH <= count:
         target.unsafe_store(i, load[T, WIDTH](source, i))
         i += WIDTH

@@ -32,19 +32,24 @@ from elements import (
 )
 
 # VECTORS * ROWS accumulators, VECTORS panel loads and one broadcast fit the registers: 32 with AVX-512 and on aarch64,
-# 16 with AVX2; SSE4 needs one more for the product that is not fused.
-comptime VECTORS = 2
-comptime ROWS = 12 if WIDTH == 16 or not CompilationTarget.is_x86() else (6 if WIDTH == 8 else 5)
+# 16 with AVX2 and SSE4. Without a fused multiply-add every product takes a register of its own.
+comptime IS_X86 = CompilationTarget.is_x86()
+comptime VECTORS = 2 if WIDTH > 4 else 4
+comptime ROWS = 12 if WIDTH == 16 else (6 if WIDTH == 8 or not IS_X86 else 2)
 comptime PANEL = VECTORS * WIDTH
 comptime UNROLL = 4
+# Where the distance between tokens is known at run time only, addresses take registers too, and the compiler would
+# hold loaded values in registers that it does not have.
+comptime GENERAL_ROWS = min(ROWS, 8)
+comptime GENERAL_UNROLL = 2
 comptime CACHE_LINE = 64
 comptime DIMS = [64, 96, 128, 256, 384, 768]
 
-# Document tokens that all panels of a batch pass over before the next ones, in float32 elements: 32 KiB.
-comptime TILE_ELEMENTS = 8192
-# float16 documents are widened tile by tile to this many elements on the stack: 64 KiB.
-comptime SCRATCH_ELEMENTS = 16384
-# One panel reuses nothing of a tile, so the smaller tile that leaves room for the panel in L1 is better.
+# Document tokens that all panels of a batch pass over before the next ones.
+comptime TILE_TOKENS = 60
+# float16 is widened tile by tile on the stack: 128 KiB. With one panel nothing of a tile is reused, and a smaller one
+# leaves it room in L1.
+comptime SCRATCH_ELEMENTS = 32768
 comptime SINGLE_TILE_ELEMENTS = 4096
 
 
@@ -64,9 +69,9 @@ def accumulate[
 
 
 @always_inline
-def prefetch_ahead[R: Int](ahead: Bytes):
-    """Asks for the bytes of UNROLL coordinates of R float32 tokens, more than enough for float16."""
-    comptime for line in range(ceildiv(UNROLL * R * 4, CACHE_LINE)):
+def prefetch_ahead[COORDINATES: Int](ahead: Bytes):
+    """Asks for the bytes that COORDINATES float32 elements take, more than enough for float16."""
+    comptime for line in range(ceildiv(COORDINATES * 4, CACHE_LINE)):
         prefetch[PrefetchOptions().for_read().high_locality().to_data_cache()](ahead.unsafe_offset(line * CACHE_LINE))
 
 
@@ -79,14 +84,14 @@ def block[
     var k = 0
     comptime if DIM > 0:
         while k < DIM:
-            prefetch_ahead[R](ahead.unsafe_offset(k * ahead_step))
+            prefetch_ahead[UNROLL * R](ahead.unsafe_offset(k * ahead_step))
             accumulate[T, V, R, UNROLL](panel, rows, DIM, k, sums)
             k += UNROLL
     else:
-        while k + UNROLL <= runtime_dim:
-            prefetch_ahead[R](ahead.unsafe_offset(k * ahead_step))
-            accumulate[T, V, R, UNROLL](panel, rows, runtime_dim, k, sums)
-            k += UNROLL
+        while k + GENERAL_UNROLL <= runtime_dim:
+            prefetch_ahead[GENERAL_UNROLL * R](ahead.unsafe_offset(k * ahead_step))
+            accumulate[T, V, R, GENERAL_UNROLL](panel, rows, runtime_dim, k, sums)
+            k += GENERAL_UNROLL
         while k < runtime_dim:
             accumulate[T, V, R, 1](panel, rows, runtime_dim, k, sums)
             k += 1
@@ -104,11 +109,12 @@ def multiply_tile[
     """Folds `count` document tokens into a panel's maxima, in blocks of ROWS and at most two smaller ones.
 
     `stored` is where the tokens come from, `next` where the tokens after them start: what to prefetch."""
+    comptime MOST = ROWS if DIM > 0 else GENERAL_ROWS
     var row = 0
     while row < count:
         var left = count - row
         # Two halves keep more accumulators busy than a full block and a remainder of one or two tokens.
-        var size = ROWS if left >= 2 * ROWS or left == ROWS else (left if left < ROWS else (left + 1) // 2)
+        var size = MOST if left >= 2 * MOST or left == MOST else (left if left < MOST else (left + 1) // 2)
         var here = rows.unsafe_offset(row * dim)
         var ahead = next
         comptime if STORED == 4:
@@ -116,7 +122,7 @@ def multiply_tile[
                 ahead = stored.unsafe_offset((row + size) * dim * STORED)
         else:
             ahead = next.unsafe_offset(row * dim * STORED)
-        comptime for r in range(1, ROWS + 1):
+        comptime for r in range(1, MOST + 1):
             if size == r:
                 block[F32, DIM, V, r](panel, here, dim, ahead, r * STORED, maxima)
         row += size
@@ -139,17 +145,21 @@ def sum_of(maxima: Floats, count: Int) -> Float64:
 
 
 def tile_tokens[T: DType](dim: Int, panel_count: Int) -> Int:
-    """Document tokens in a tile; 0 where not even one widened token fits the scratch."""
+    """The most document tokens of a tile; 0 where a token is too long to be widened as a whole."""
     comptime if T == F32:
-        if panel_count == 1:
-            return Int.MAX
-    var elements = SINGLE_TILE_ELEMENTS if panel_count == 1 else TILE_ELEMENTS
-    var tokens = elements // dim // ROWS * ROWS
-    if tokens > 0:
-        return tokens
-    comptime if T == F32:
-        return ROWS
-    return min(ROWS, SCRATCH_ELEMENTS // dim)
+        return Int.MAX if panel_count == 1 else TILE_TOKENS
+    var wanted = TILE_TOKENS if panel_count > 1 else max(SINGLE_TILE_ELEMENTS // dim // ROWS, 1) * ROWS
+    return min(wanted, SCRATCH_ELEMENTS // dim)
+
+
+@always_inline
+def next_tile(left: Int, tile: Int) -> Int:
+    """Tokens of the next tile: two halves rather than a full tile and a small remainder."""
+    if left <= tile:
+        return left
+    if left >= 2 * tile:
+        return tile
+    return min(ceildiv(left, 2 * ROWS) * ROWS, tile)
 
 
 def scan[
@@ -185,10 +195,10 @@ def scan[
             maxima.unsafe_store[alignment=4](lane, Lanes(neg_inf[F32]()))
         while token < end:
             var rows = vectors.unsafe_offset(token * dim)
-            var count = min(tile, end - token)
+            var count = next_tile(end - token, tile)
             comptime if T != F32:
                 if tile == 0:
-                    # A token longer than the scratch: widen coordinate by coordinate.
+                    # Longer than the scratch: widen coordinate by coordinate.
                     for p in range(panel_count):
                         block[T, 0, VECTORS, 1](
                             panels.unsafe_offset(p * dim * PANEL),

@@ -189,7 +189,8 @@ def kernels(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 def unit_rows(rng: np.random.Generator, count: int, dim: int) -> Floats:
     rows = rng.standard_normal((count, dim))
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows.astype(np.float32)
 
 
 def oracle(queries: Sequence[Floats], vectors: npt.NDArray[np.floating], offsets: Integers) -> npt.NDArray[np.float64]:
@@ -222,10 +223,10 @@ def check(kernels: Kernels, queries: Sequence[Floats], vectors: Floats | Halves,
     return scores
 
 
-# 12,000 and 17,000 exceed what the kernels hold in registers, tiles or, for float16, in scratch memory.
+# 20,000 and 40,000 exceed what the kernels hold in registers, tiles or, for float16, in scratch memory.
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 @pytest.mark.parametrize(
-    "dim", [1, 2, 3, 5, 7, 31, 63, 64, 65, 96, 127, 128, 129, 256, 300, 384, 768, 1024, 4095, 4096, 12_000, 17_000]
+    "dim", [1, 2, 3, 5, 7, 31, 63, 64, 65, 96, 127, 128, 129, 256, 300, 384, 768, 1024, 4095, 4096, 20_000, 40_000]
 )
 def test_every_dimension_matches_float64(kernels: Kernels, dim: int, dtype: type[np.floating]) -> None:
     rng = np.random.default_rng(dim)
@@ -332,7 +333,7 @@ def test_every_half_converts_exactly(kernels: Kernels) -> None:
 
 def test_half_documents_score_as_their_float32_values(kernels: Kernels) -> None:
     rng = np.random.default_rng(6)
-    for dim in (9, 128, 300, 17_000):
+    for dim in (9, 128, 300, 40_000):
         vectors, offsets = ragged(rng, [1, 5, 13, 40], dim)
         halves = vectors.astype(np.float16)
         queries = [unit_rows(rng, 32, dim), unit_rows(rng, 9, dim)]
@@ -371,21 +372,21 @@ def test_a_read_only_map_that_ends_with_its_page(
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 @pytest.mark.parametrize("dim", [1, 7, 64, 77, 128, 768])
-@pytest.mark.parametrize("budget", [0, 1, 3, 1000])
-def test_proxy_means(kernels: Kernels, dim: int, budget: int, dtype: type[np.floating]) -> None:
+def test_proxy_means(kernels: Kernels, dim: int, dtype: type[np.floating]) -> None:
     rng = np.random.default_rng(dim)
     vectors, offsets = ragged(rng, [1, 2, 5, 60], dim)
     vectors = vectors.astype(dtype)
     bounds = list(itertools.pairwise(offsets))
-    take = budget or len(vectors)
-    exact = np.array([vectors[a : min(b, a + take)].astype(np.float64).mean(axis=0) for a, b in bounds])
-    means = kernels.proxy_means(vectors, offsets, budget)
-    assert np.allclose(means, exact, rtol=1e-6, atol=1e-12)
     positions = np.array([3, 0, 3], np.int64)
-    assert np.array_equal(kernels.proxy_means(vectors, offsets, budget, positions), means[positions])
-    part = kernels.proxy_means(vectors, offsets, budget, lo=1, hi=3)
-    assert np.array_equal(part[1:3], means[1:3])
-    assert np.isnan(part[[0, 3]]).all()
+    for budget in (0, 1, 3, 1000):
+        take = budget or len(vectors)
+        exact = np.array([vectors[a : min(b, a + take)].astype(np.float64).mean(axis=0) for a, b in bounds])
+        means = kernels.proxy_means(vectors, offsets, budget)
+        assert np.allclose(means, exact, rtol=1e-6, atol=1e-12)
+        assert np.array_equal(kernels.proxy_means(vectors, offsets, budget, positions), means[positions])
+        part = kernels.proxy_means(vectors, offsets, budget, lo=1, hi=3)
+        assert np.array_equal(part[1:3], means[1:3])
+        assert np.isnan(part[[0, 3]]).all()
 
 
 @pytest.mark.parametrize("dim", [1, 5, 16, 63, 64, 77, 128, 768])
@@ -404,8 +405,6 @@ def ranking(values: Floats, k: int) -> Integers:
     return np.argsort(-values, kind="stable")[: max(k, 0)].astype(np.int64)
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 15, 16, 17, 100, 10_001])
-@pytest.mark.parametrize("k", [-1, 0, 1, 2, 10, 100, 20_000])
 @pytest.mark.parametrize(
     "draw",
     [
@@ -419,10 +418,12 @@ def ranking(values: Floats, k: int) -> Integers:
     ids=["normal", "many ties", "all ties", "ascending", "descending", "extremes"],
 )
 def test_top_k_matches_a_stable_sort(
-    kernels: Kernels, count: int, k: int, draw: Callable[[np.random.Generator, int], npt.NDArray[np.generic]]
+    kernels: Kernels, draw: Callable[[np.random.Generator, int], npt.NDArray[np.generic]]
 ) -> None:
-    values = draw(np.random.default_rng(count), count).astype(np.float32)
-    assert np.array_equal(kernels.top_k(values, k), ranking(values, k))
+    for count in (0, 1, 2, 15, 16, 17, 100, 10_001):
+        values = draw(np.random.default_rng(count), count).astype(np.float32)
+        for k in (-1, 0, 1, 2, 10, 100, 20_000):
+            assert np.array_equal(kernels.top_k(values, k), ranking(values, k)), (count, k)
 
 
 def test_the_interface_names_its_version_and_panel(kernels: Kernels) -> None:
