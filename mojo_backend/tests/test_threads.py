@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from collections import deque
 from collections.abc import Iterable
@@ -127,8 +128,9 @@ def test_errors_arrive_and_stop_the_others(place: str, monkeypatch: pytest.Monke
                 both.wait(60)
                 if mine == place:
                     raise MemoryError(f"in the {place}")
+                deadline = time.monotonic() + 60
                 while queues[0]:  # until the failing thread has taken back what is left
-                    pass
+                    assert time.monotonic() < deadline
             done.append(piece)
 
     monkeypatch.setattr(threads, "deque", Watched)

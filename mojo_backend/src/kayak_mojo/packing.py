@@ -61,7 +61,7 @@ def running_counts(offsets: Int64Vector, positions: Int64Vector | None) -> Int64
     if positions is None:
         return offsets
     counts = np.zeros(len(positions) + 1, dtype=np.int64)
-    np.cumsum(offsets[positions + 1] - offsets[positions], out=counts[1:])
+    np.add.accumulate(offsets[positions + 1] - offsets[positions], out=counts[1:])
     return counts
 
 
