@@ -224,6 +224,18 @@ def test_other_machines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
         assert cpu.levels() == ()
         cpu.identity.cache_clear()
         assert cpu.identity() != on_arm
+        sysctl = tmp_path / "sysctl"
+        sysctl.write_text("#!/bin/sh\necho Apple M9 $2\n")
+        sysctl.chmod(0o755)
+        monkeypatch.setattr(cpu, "_SYSCTL", str(sysctl))
+        monkeypatch.setattr(sys, "platform", "darwin")
+        cpu.levels.cache_clear()
+        assert cpu.levels() == ()  # Mojo does not compile for Intel's Macs
+        cpu.identity.cache_clear()
+        first = cpu.identity()
+        sysctl.write_text("#!/bin/sh\necho Apple M10 $2\n")
+        cpu.identity.cache_clear()
+        assert cpu.identity() != first
     finally:
         monkeypatch.undo()
         for function in (cpu.levels, cpu.identity):

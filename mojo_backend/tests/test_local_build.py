@@ -22,6 +22,7 @@ from kayak_mojo.compiling import (
     compile_kernels,
     compiler_version,
     kernels_folder,
+    library_name,
     source_hash,
 )
 from kayak_mojo.library import load_kernels
@@ -218,9 +219,20 @@ def test_a_missing_linker_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for variable, value in (("MODULAR_MOJO_MAX_LLD_PATH", str(lld)), ("PATH", str(lld.parent))):
         with monkeypatch.context() as patch:
             patch.setenv(variable, value)
-            compile_kernels((str(command),), kernels_folder(), BEST, tmp_path / "x.so")
-        assert (tmp_path / "called").read_text().startswith("-flavor gnu -m ")
+            for level, emulation in (("x86-64-v3", "elf_x86_64"), ("aarch64", "aarch64linux")):
+                compile_kernels((str(command),), kernels_folder(), level, tmp_path / "x.so")
+                assert (tmp_path / "called").read_text().startswith(f"-flavor gnu -m {emulation} -shared ")
         (tmp_path / "called").unlink()
+
+
+def test_on_macos_its_own_linker_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = tmp_path / "mojo"
+    command.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/called\n')
+    command.chmod(0o755)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert library_name("aarch64") == "libkayak_mojo-aarch64.dylib"
+    compile_kernels((str(command),), kernels_folder(), "aarch64", tmp_path / "x.dylib")
+    assert f"--emit shared-lib -o {tmp_path}/x.dylib" in (tmp_path / "called").read_text()
 
 
 def test_a_cache_that_cannot_be_written_is_named(

@@ -36,6 +36,7 @@ QUERIES = GENERATOR.standard_normal((80, 48), dtype=np.float32)
 @pytest.fixture
 def shared(monkeypatch: pytest.MonkeyPatch) -> MojoExactCpuExecutor:
     """An executor that hands even little work to other threads."""
+    monkeypatch.setattr(executor_module, "SHARED_WORK", 40_000)
     monkeypatch.setattr(executor_module, "PIECE_WORK", 20_000)
     return MojoExactCpuExecutor()
 
@@ -55,7 +56,9 @@ def test_the_number_of_threads_changes_no_bit(
     assert len({result.tobytes() for result in results}) == 1
 
 
-def test_helpers_are_used_up_to_the_limit_and_no_more() -> None:
+def test_helpers_are_used_up_to_the_limit_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "_budget", threads._Budget())
+
     def threads_of(limit: int) -> set[int]:
         seen: set[int] = set()
         meeting = threading.Barrier(limit)
@@ -159,7 +162,7 @@ def test_searching_while_the_interpreter_ends() -> None:
     code = """
 import atexit, numpy as np, kayak
 from kayak_mojo import executor
-executor.PIECE_WORK = 1000
+executor.PIECE_WORK = executor.SHARED_WORK = 1000
 index = kayak.documents([str(i) for i in range(50)], [np.ones((9, 16))] * 50).pack()
 search = lambda: kayak.search(kayak.query(np.ones((4, 16))), index, k=1, backend="mojo_exact_cpu")
 search()

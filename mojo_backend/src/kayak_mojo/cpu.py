@@ -19,6 +19,7 @@ LEVELS = (*X86_LEVELS, ARM_LEVEL)
 
 _X86_FIELDS = ("vendor_id", "cpu family", "model", "model name", "stepping", "flags")
 _ARM_FIELDS = ("CPU implementer", "CPU architecture", "CPU variant", "CPU part", "Features")
+_SYSCTL = "/usr/sbin/sysctl"
 _CPUINFO = Path("/proc/cpuinfo")
 # Names as Linux prints them; its list leaves out what the operating system does not save on a switch of context.
 _V2 = frozenset("cx16 lahf_lm pni popcnt sse4_1 sse4_2 ssse3".split())
@@ -54,9 +55,8 @@ def x86_levels(flags: str) -> tuple[str, ...]:
 def identity() -> str:
     """Return a name of this exact kind of processor: code compiled for it runs where the name is equal."""
     if sys.platform == "darwin":
-        done = subprocess.run(
-            ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=False
-        )
+        command = [_SYSCTL, "-n", "machdep.cpu.brand_string"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - of the system
         facts = [done.stdout.strip()]
     else:
         facts = [_cpuinfo_field(field) for field in (*_X86_FIELDS, *_ARM_FIELDS)]

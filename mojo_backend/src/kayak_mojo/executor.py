@@ -17,8 +17,11 @@ from kayak_mojo.packing import aligned_floats, pack_panels, running_counts, spli
 from kayak_mojo.selection import Selection, select_kernels
 from kayak_mojo.threads import Piece, share, thread_limit
 
-PIECE_WORK = 8_000_000
-"""Multiplications worth handing to another thread: about 0.1 ms, where waking one takes some 0.03 ms."""
+SHARED_WORK = 32_000_000
+"""Multiplications from which on a call is shared: some 0.4 ms of work, where waking a thread takes up to 0.1 ms."""
+
+PIECE_WORK = 4_000_000
+"""Multiplications in the smallest piece: so much smaller that a thread which wakes late still finds some to do."""
 
 _PIECES_A_THREAD = 8  # the last piece of a call keeps one thread busy alone, so pieces should be small
 
@@ -78,13 +81,13 @@ class MojoExactCpuExecutor:
         panels, panels_at, spare_at = pack_panels(query_vectors, kernels.panel_width)
         arguments = (panels_at, len(panels), query_offsets.ctypes.data, queries, vectors.ctypes.data)
         before, after = (*arguments, offsets.ctypes.data, positions_at), (scores.ctypes.data, documents)
-        worth = int(counts[-1] - counts[0]) * panels.size // PIECE_WORK
-        if worth < 2 or (limit := thread_limit()) == 1:
+        work = int(counts[-1] - counts[0]) * panels.size
+        if work < SHARED_WORK or (limit := thread_limit()) == 1:
             function(*before, 0, documents, dim, spare_at, *after)
         else:
             memory = (panels, query_offsets, vectors, offsets, positions, scores)
             call = _SharedCall(function, before, dim, len(panels) * kernels.panel_width, after, memory)
-            share(call, split_documents(counts, min(worth, limit * _PIECES_A_THREAD)), limit)
+            share(call, split_documents(counts, min(work // PIECE_WORK, limit * _PIECES_A_THREAD)), limit)
         return scores
 
 

@@ -12,7 +12,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import kayak
 
@@ -150,6 +150,6 @@ def share(work: Work, pieces: Sequence[Piece], limit: int) -> None:
             else:
                 begun.append(helper)
         budget.leave()
-        wait(begun)
-    for helper in begun:
-        helper.result()
+        errors = [helper.exception() for helper in begun]  # waits for each
+    for error in filter(None, errors):
+        raise error
