@@ -21,6 +21,7 @@ TEST_REQUIREMENTS = ["ml-dtypes", "pytest-cov", "pytest-xdist"]
 DOCS_REQUIREMENTS = ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.27", "ruff>=0.12"]
 QUALITY_REQUIREMENTS = ["bm25s", "ir-measures", "PyStemmer"]
 TORCH = "torch==2.13.0"
+WITHOUT_KERNELS = {"KAYAK_MOJO_SKIP_BUILD": "1"}  # where types matter, the compiler need not be downloaded
 ONE_BLAS_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # two test processes share the cores
 
 PYENV = shutil.which("pyenv")
@@ -41,7 +42,8 @@ def lint(session: nox.Session) -> None:
 @nox.session(python=MAIN)
 def typing(session: nox.Session) -> None:
     """mypy --strict, all packages."""
-    session.install("mypy>=1.15", "types-tqdm", "./kayak_core[cli,testing]")
+    session.install("mypy>=1.15", "types-tqdm", "hatchling", "./kayak_core[cli,testing]")
+    session.install("./mojo_backend", env=WITHOUT_KERNELS)
     session.run("mypy")
 
 
@@ -68,7 +70,7 @@ def tests(session: nox.Session) -> None:
             env=ONE_BLAS_THREAD,
         )
         return
-    session.install(*DOCS_REQUIREMENTS, *QUALITY_REQUIREMENTS)
+    session.install(*DOCS_REQUIREMENTS, *QUALITY_REQUIREMENTS, "./mojo_backend[compiler]")  # builds its kernels
     if os.environ.get("CI"):
         session.install(TORCH)  # heavy; elsewhere the tests that need it say that it is missing
     session.run("coverage", "erase")
@@ -79,7 +81,7 @@ def tests(session: nox.Session) -> None:
 @nox.session(python=MAIN)
 def bench(session: nox.Session) -> None:
     """Run the benchmarks side by side; `nox -s bench -- numpy_maxsim` runs one."""
-    session.install("./kayak_core[cli]", *QUALITY_REQUIREMENTS)
+    session.install("./kayak_core[cli]", "./mojo_backend", *QUALITY_REQUIREMENTS)
     names = session.posargs or sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py"))
     for name in names:
         session.run("python", f"benchmarks/{name}.py")

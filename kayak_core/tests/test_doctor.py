@@ -152,7 +152,7 @@ def test_executors_that_raise_are_reported(tmp_path: Path) -> None:
             yield kayak.ExecutorSpec(name="mojo_exact_cpu", factory=lambda: 1 / 0, preference=9)
     """
     install(tmp_path, "kayak-zero", "1", {"kayak_zero.py": module}, entry="zero = kayak_zero")
-    text = doctor_with(tmp_path)
+    text = doctor_with(tmp_path, KAYAK_PLUGINS="zero")
     assert "  zero: not available; ZeroDivisionError: division by zero" in text
     assert "open_text_retriever uses: numpy_reference" in text
     assert "mojo_exact_cpu: not available\n    ZeroDivisionError: division by zero" in text
@@ -167,7 +167,7 @@ def test_where_no_backend_can_run_the_report_says_so(tmp_path: Path) -> None:
             yield kayak.ExecutorSpec(name="numpy_reference", factory=dict)
     """
     install(tmp_path, "kayak-rival", "1", {"kayak_rival.py": module}, entry="rival = kayak_rival")
-    text = doctor_with(tmp_path)
+    text = doctor_with(tmp_path, KAYAK_PLUGINS="rival")
     assert text.startswith("Warnings\n  backend kind 'numpy_reference' is provided by ")
     assert "  numpy_reference: not available; DuplicateKindError: " in text
     assert "open_text_retriever uses: none, as no backend can run" in text

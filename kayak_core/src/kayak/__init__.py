@@ -119,6 +119,9 @@ if TYPE_CHECKING:
         backend_info as backend_info,
     )
     from kayak.environment import (
+        cache_folder as cache_folder,
+    )
+    from kayak.environment import (
         doctor as doctor,
     )
     from kayak.environment import (
@@ -411,6 +414,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "kayak.environment": (
         "available_backends",
         "backend_info",
+        "cache_folder",
         "doctor",
         "help",
         "mojo_bridge_info",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 import shutil
 import sys
@@ -22,6 +21,7 @@ from kayak.cli.searching import documents_by_id, explain_document, text_in
 from kayak.cli.stdlib_docs import DocEntry, stdlib_docs
 from kayak.cli.tables import Row, alignment, bytes_text, profiles, ranking
 from kayak.contracts import LateTextEncoder, SearchPlanResult
+from kayak.environment import cache_folder
 from kayak.errors import EncodingError, StoreCorruptError, StorePathError, StoreVersionError
 from kayak.plugins import open_encoder
 from kayak.retrieval import LateTextRetriever, open_text_retriever
@@ -81,17 +81,6 @@ def run_demo(question: str | None, path: Path | None) -> None:
         if question is None:
             _ask(console, demo.retriever)
         _farewell(console, demo)
-
-
-def cache_folder() -> Path:
-    """Return the user's cache folder for Kayak, where this platform keeps caches."""
-    home = Path.home()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "kayak" / "Cache"
-    if sys.platform == "darwin":
-        return home / "Library" / "Caches" / "kayak"
-    configured = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(configured) if Path(configured).is_absolute() else home / ".cache") / "kayak"
 
 
 def open_demo_index(path: Path | None) -> DemoIndex:

@@ -63,7 +63,7 @@ class MojoBridgeInfo:
     def __str__(self) -> str:
         lines = [
             f"{self.backend.name}: {'available' if self.backend.available else 'not available'}",
-            f"  {self.backend.availability_reason}",
+            *(f"  {text}" for text in (self.backend.availability_reason, self.backend.detail) if text),
         ]
         if self.cli is None:
             lines.append("  Mojo command line: none found (needed only to compile kernels for the exact CPU)")

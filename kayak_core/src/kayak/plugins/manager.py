@@ -236,6 +236,12 @@ def unmatched_names() -> tuple[tuple[str, str], ...]:
     )
 
 
+def entry_point_is_allowed(name: str) -> bool:
+    """Whether KAYAK_PLUGINS and KAYAK_DISABLED_PLUGINS let an entry point of this name be loaded."""
+    allowed = _names_in(ALLOW_VARIABLE)
+    return (allowed is None or name in allowed) and name not in (_names_in(BLOCK_VARIABLE) or ())
+
+
 def _names_in(variable: str) -> frozenset[str] | None:
     value = os.environ.get(variable)
     if value is None:

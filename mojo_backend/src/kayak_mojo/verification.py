@@ -1,0 +1,52 @@
+"""Proves a library right before it is used: `python -m kayak_mojo.verification MANIFEST` exits with 0 if it is."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import kayak
+import numpy as np
+
+from kayak_mojo.compiling import NATIVE
+from kayak_mojo.executor import MojoExactCpuExecutor
+from kayak_mojo.library import Kernels, load_kernels
+from kayak_mojo.manifest import ManifestError
+from kayak_mojo.selection import Selection
+
+_DIMENSIONS = (1, 7, 64, 96, 128, 200, 256, 384, 768)
+_DOCUMENT_LENGTHS = (1, 2, 3, 5, 8, 13, 40, 100)
+_QUERY_LENGTHS = (1, 5, 32, 70)
+_TOLERANCE = 1e-5
+
+
+def verify_kernels(kernels: Kernels) -> None:
+    """Compare scores of random vectors with float64 arithmetic.
+
+    Raises:
+        ManifestError: a score is wrong.
+    """
+    executor = MojoExactCpuExecutor()
+    executor.selection = Selection(kernels, "on trial")
+    generator = np.random.default_rng(0)
+    for dim in _DIMENSIONS:
+        queries = [generator.standard_normal((length, dim), dtype=np.float32) for length in _QUERY_LENGTHS]
+        offsets = np.cumsum([0, *_DOCUMENT_LENGTHS])
+        plain = generator.standard_normal((int(offsets[-1]), dim), dtype=np.float32)
+        for vectors in (plain, plain.astype(np.float16)):
+            found = executor.maxsim(
+                np.concatenate(queries), np.cumsum([0, *_QUERY_LENGTHS]), kayak.IndexBlock(offsets, vectors), None
+            )
+            documents = vectors.astype(np.float64)
+            for scores, query in zip(found, queries, strict=True):
+                exact = np.maximum.reduceat(documents @ query.T, offsets[:-1]).sum(axis=1)
+                magnitude = np.maximum.reduceat(np.abs(documents) @ np.abs(query.T), offsets[:-1]).sum(axis=1)
+                if not (np.abs(scores - exact) <= _TOLERANCE * magnitude).all():
+                    raise ManifestError(f"{kernels.path} gives wrong scores for {vectors.dtype} of dimension {dim}")
+
+
+if __name__ == "__main__":
+    try:
+        verify_kernels(load_kernels(Path(sys.argv[1]), NATIVE))
+    except ManifestError as error:
+        sys.exit(str(error))
