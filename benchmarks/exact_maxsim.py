@@ -59,6 +59,7 @@ class Corpus:
         return kayak.LateIndex(tuple(map(str, rows)), (kayak.IndexSlice(block, None, rows),))
 
     def document(self, number: int) -> Matrix:
+        """Return the vectors of one document."""
         return self.vectors[self.offsets[number] : self.offsets[number + 1]]
 
     def padded(self) -> list[tuple[Matrix, Matrix]]:
