@@ -33,6 +33,7 @@ QUERY_VECTORS = 32
 BATCH = 32
 NOISE = 0.02
 PADDED_CHUNK = 64
+PAUSE_SECONDS = 0.2  # the threads of BLAS libraries keep spinning on their cores for a while after a product
 Matrix = npt.NDArray[np.float32]
 Case = dict[str, Callable[[], object]]
 
@@ -172,6 +173,7 @@ def measure(cases: Case, rounds: int, repeats: int = 1) -> dict[str, float]:
     times: dict[str, list[float]] = {name: [] for name in cases}
     for number in range(rounds + 1):
         for name, run in cases.items():
+            time.sleep(PAUSE_SECONDS)
             started = time.perf_counter()
             for _ in range(repeats):
                 run()
