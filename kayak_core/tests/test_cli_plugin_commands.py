@@ -113,6 +113,10 @@ def test_the_core_keeps_its_own_commands(site: Site) -> None:
     site.install("kayak-greeting", GREETING, command="doctor")
     done = site.run("doctor")
     assert done.stdout.startswith(("Versions", "Warnings"))
+    assert "hello" not in done.stdout
+    listed = site.run("--help")
+    assert sum(line.startswith("│ doctor") for line in listed.stdout.splitlines()) == 1
+    assert "warning: kayak-greeting adds the command 'doctor', but Kayak has one of its own" in listed.stderr
 
 
 @pytest.mark.parametrize("variables", [{"KAYAK_DISABLED_PLUGINS": "greet"}, {"KAYAK_PLUGINS": "other"}])

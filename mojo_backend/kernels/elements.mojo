@@ -14,10 +14,10 @@ comptime Floats = Elements[F32]
 comptime Integers = Elements[DType.int64]
 comptime Bytes = Elements[DType.uint8]
 
-# SSE4 has no half conversion and the compiler would call a helper function for every element.
-comptime HAS_HALF_CONVERSION = not CompilationTarget.is_x86() or WIDTH > 4
+# Without an instruction for it the compiler would call a helper function for every half; every CPU with AVX2 has one.
+comptime HAS_HALF_CONVERSION = not CompilationTarget.is_x86() or CompilationTarget.has_avx2()
 # Where there is no fused multiply-add, asking for one calls libm's emulation.
-comptime HAS_FMA = not CompilationTarget.is_x86() or WIDTH > 4
+comptime HAS_FMA = not CompilationTarget.is_x86() or CompilationTarget.has_fma()
 
 
 @always_inline

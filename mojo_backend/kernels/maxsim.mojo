@@ -8,23 +8,22 @@ how its tokens fall into blocks.
 """
 
 from std.collections import Array
+from std.math import ceildiv
 from std.memory import stack_allocation
 from std.sys import CompilationTarget, size_of
 from std.sys.intrinsics import PrefetchOptions, prefetch
 from std.utils.numerics import neg_inf
 
-from std.math import ceildiv
-
 from elements import (
-    Bytes,
-    address,
     F32,
     F64,
     WIDTH,
+    Bytes,
     Elements,
     Floats,
     Integers,
     Lanes,
+    address,
     load,
     multiply_add,
     position_at,
@@ -106,9 +105,10 @@ def block[
 def multiply_tile[
     DIM: Int, V: Int, STORED: Int
 ](panel: Floats, rows: Floats, count: Int, dim: Int, stored: Bytes, next: Bytes, maxima: Floats):
-    """Folds `count` document tokens into a panel's maxima, in blocks of ROWS and at most two smaller ones.
+    """Folds `count` document tokens into a panel's maxima, in blocks of MOST and at most two smaller ones.
 
-    `stored` is where the tokens come from, `next` where the tokens after them start: what to prefetch."""
+    `stored` is where the tokens come from, `next` where the tokens after them start: what to prefetch.
+    """
     comptime MOST = ROWS if DIM > 0 else GENERAL_ROWS
     var row = 0
     while row < count:

@@ -18,7 +18,7 @@ import kayak
 from kayak.cli.arguments import DEFAULT_ENCODER, DEFAULT_PATH, DEFAULT_STORE, Corpus, search_plan, where_filter
 from kayak.cli.console import note, printable, stdout, write_json, write_text
 from kayak.cli.documents import TEXT_SUFFIXES
-from kayak.cli.plugin_commands import load_command, plugin_commands
+from kayak.cli.plugin_commands import claimants, load_command, plugin_commands
 from kayak.errors import KayakError
 
 DEBUG_VARIABLE = "KAYAK_DEBUG"
@@ -29,13 +29,17 @@ class _Commands(TyperGroup):
     """Turns our errors into one line on stderr and exit code 1, and Ctrl-C into 130; finds commands of plugins."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return [*super().list_commands(ctx), *plugin_commands(self.commands)]
+        own, added = super().list_commands(ctx), plugin_commands()
+        for name in sorted(added.keys() & self.commands):
+            source = claimants(added.pop(name))
+            note(f"warning: {source} adds the command {name!r}, but Kayak has one of its own, which is kept")
+        return [*own, *added]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         own = super().get_command(ctx, cmd_name)
         if own is not None:
             return own
-        entries = plugin_commands(self.commands).get(cmd_name)
+        entries = plugin_commands().get(cmd_name)
         return None if entries is None else load_command(cmd_name, entries)
 
     def invoke(self, ctx: Any) -> Any:

@@ -7,7 +7,6 @@ takes no other command down: it stays listed, says what is wrong, and fails when
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -19,22 +18,18 @@ from kayak.plugins.manager import describe_error, entry_point_is_allowed
 COMMANDS_GROUP = "kayak.commands"
 
 
-def plugin_commands(taken: Mapping[str, Any]) -> dict[str, list[EntryPoint]]:
-    """Return the entry points of each command name that plugins may add; nothing is imported.
-
-    Args:
-        taken: the core's own commands, which no plugin replaces.
-    """
+def plugin_commands() -> dict[str, list[EntryPoint]]:
+    """Return the entry points of each command name that plugins claim; nothing is imported."""
     found: dict[str, list[EntryPoint]] = {}
     for entry in sorted(set(entry_points(group=COMMANDS_GROUP)), key=lambda entry: (entry.name, entry.value)):
-        if entry.name not in taken and entry_point_is_allowed(entry.name):
+        if entry_point_is_allowed(entry.name):
             found.setdefault(entry.name, []).append(entry)
     return found
 
 
 def load_command(name: str, entries: list[EntryPoint]) -> Any:
     """Import the command that an entry point names; one that is broken comes back as a command that says so."""
-    distributions = " and ".join(sorted(entry.dist.name for entry in entries if entry.dist is not None))
+    distributions = claimants(entries)
     try:
         if len(entries) > 1:
             return _broken(name, distributions, "several distributions claim it")
@@ -46,6 +41,11 @@ def load_command(name: str, entries: list[EntryPoint]) -> Any:
         return _broken(name, distributions, describe_error(error))
     command.name = name
     return command
+
+
+def claimants(entries: list[EntryPoint]) -> str:
+    """Return the names of the distributions that the entry points come from."""
+    return " and ".join(sorted(entry.dist.name for entry in entries if entry.dist is not None))
 
 
 def _broken(name: str, distributions: str, reason: str) -> Any:
