@@ -6,7 +6,7 @@ anything that implements `__array__` or DLPack. Annotate your own functions with
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, Union, runtime_checkable
 
 import numpy as np
@@ -104,6 +104,3 @@ MetadataRowsInput: TypeAlias = Union[Sequence[Union[MetadataRow, None]], None]
 
 MetadataFilterInput: TypeAlias = Union[Mapping[str, Any], None]
 """A `where` filter such as `{"topic": "wings", "year": {"$gte": 1960}}`; None matches every document."""
-
-TextBatch: TypeAlias = Iterable[str]
-"""An iterable of texts."""

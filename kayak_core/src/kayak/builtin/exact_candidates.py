@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from kayak.builtin.generators import ExactFullScan
 from kayak.builtin.numpy_executor import NumpyReferenceExecutor
-from kayak.contracts import CandidateStageResult, LateStore, SearchStageProfile
+from kayak.contracts import CandidateStageResult, LateStore
 from kayak.errors import EmptySelectionError
 from kayak.typing import DocIdsInput, MetadataFilterInput
-from kayak.values import LateQuery, LateScores
+from kayak.values import LateQuery
 from kayak.values.coerce import non_negative_int
 
 
@@ -31,6 +29,5 @@ def exact_store_candidates(
     try:
         index = store.load_index(doc_ids=doc_ids, where=where)
     except EmptySelectionError:
-        scores = LateScores.from_values(executor.name, (), np.empty(0, dtype=np.float32))
-        return CandidateStageResult(generator, scores, (), SearchStageProfile(generator.kind, 0, 0))
+        return CandidateStageResult.empty(generator, executor.name)
     return generator.generate(query, index, k=size, executor=executor)

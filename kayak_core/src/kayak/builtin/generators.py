@@ -16,7 +16,8 @@ from kayak.contracts import (
     SearchStageProfile,
     score_index,
 )
-from kayak.errors import InvalidInputError, UnsupportedOperationError
+from kayak.contracts.executor import check_dimensions
+from kayak.errors import UnsupportedOperationError
 from kayak.typing import DocIdsInput, Float32Matrix, MetadataFilterInput
 from kayak.values import LateIndex, LateQuery, LateQueryBatch, LateScores
 from kayak.values.coerce import non_negative_int
@@ -69,11 +70,7 @@ class DocumentProxy(CandidateGenerator):
     def generate(self, query: LateQuery, index: LateIndex, *, k: int, executor: Executor) -> CandidateStageResult:
         """Score one proxy a document and keep the `k` best; see `CandidateGenerator.generate`."""
         del executor  # proxies are not MaxSim
-        if query.vector_dim != index.vector_dim:
-            raise InvalidInputError(
-                f"the query has dimension {query.vector_dim}, but the index has {index.vector_dim}; "
-                "encode both with the same encoder"
-            )
+        check_dimensions(query.vector_dim, index)
         budget = self.document_vector_budget
         prepared = index.prepare((self.kind, budget), lambda: _index_proxies(index, budget))
         proxies: Float32Matrix = prepared.value

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
+import numpy as np
 
 from kayak.contracts.profile import SearchStageProfile
 from kayak.values import LateIndex, LateScores, SearchHit
@@ -25,6 +26,12 @@ class CandidateStageResult:
     scores: LateScores
     hits: tuple[SearchHit, ...]
     profile: SearchStageProfile
+
+    @classmethod
+    def empty(cls, generator: Any, backend: str) -> CandidateStageResult:
+        """Return what a generator finds where no document is selected: nothing."""
+        scores = LateScores.from_values(backend, (), np.empty(0, dtype=np.float32))
+        return cls(generator, scores, (), SearchStageProfile(generator.kind, 0, 0))
 
     @property
     def candidate_doc_ids(self) -> tuple[str, ...]:

@@ -76,6 +76,19 @@ class Executor(Protocol):
         """
 
 
+def check_dimensions(query_dim: int, index: LateIndex) -> None:
+    """Require queries and index to have one dimension.
+
+    Raises:
+        InvalidInputError: they differ.
+    """
+    if query_dim != index.vector_dim:
+        raise InvalidInputError(
+            f"the query has dimension {query_dim}, but the index has {index.vector_dim}; "
+            "encode both with the same encoder"
+        )
+
+
 def score_index(executor: Executor, batch: LateQueryBatch, index: LateIndex) -> Float32Matrix:
     """Score every document of an index for every query of a batch.
 
@@ -88,11 +101,7 @@ def score_index(executor: Executor, batch: LateQueryBatch, index: LateIndex) -> 
         StoreCorruptError: stored vectors do not match their checksum.
         PluginError: the executor returned something else than the scores asked for.
     """
-    if batch.vector_dim != index.vector_dim:
-        raise InvalidInputError(
-            f"the query has dimension {batch.vector_dim}, but the index has {index.vector_dim}; "
-            "encode both with the same encoder"
-        )
+    check_dimensions(batch.vector_dim, index)
     scores = np.empty((batch.batch_size, index.document_count), dtype=np.float32)
     for part in index.slices:
         part.block.verify(part.positions)

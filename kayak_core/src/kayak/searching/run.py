@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import attrs
-import numpy as np
 
 from kayak.contracts import (
     LATE_INTERACTION_FAMILY,
     CandidateGenerator,
     CandidateStageResult,
     CandidateWindow,
+    Executor,
     LateStore,
     SearchPlan,
     SearchPlanResult,
@@ -25,7 +25,7 @@ from kayak.errors import EmptySelectionError, InvalidInputError, InvalidTypeErro
 from kayak.plugins import find_executor
 from kayak.searching.scoring import checked_index, checked_query
 from kayak.typing import DocIdsInput, MetadataFilterInput
-from kayak.values import LateIndex, LateQuery, LateScores
+from kayak.values import LateIndex, LateQuery
 from kayak.values.backend_names import NUMPY_REFERENCE_BACKEND
 from kayak.values.coerce import non_negative_int
 
@@ -64,9 +64,7 @@ def generate_candidates(
         )
     size = non_negative_int(k, "k", minimum=1)
     executor = find_executor(backend)
-    checked_query(query)
-    checked_index(index)
-    return _timed(lambda: generator.generate(query, index, k=size, executor=executor))
+    return _generate(checked_query(query), checked_index(index), generator, size, executor)
 
 
 def search_with_plan(
@@ -111,7 +109,7 @@ def search_with_plan(
             f"the {plan.stage3_verifier.kind} verifier reads the query's text, but query.text is None; use "
             "kayak.query(vectors, text=...) or query.with_text(...)"
         )
-    stage1 = _first_stage(query, corpus, plan, where, doc_ids, backend)
+    stage1 = _first_stage(query, corpus, plan, where, doc_ids, executor)
     if not stage1.candidates.hits:
         return _no_hits(plan, stage1)
     window = CandidateWindow(stage1.candidates, stage1.load_window)
@@ -144,7 +142,7 @@ def _first_stage(
     plan: SearchPlan,
     where: MetadataFilterInput,
     doc_ids: DocIdsInput | None,
-    backend: str,
+    executor: Executor,
 ) -> _FirstStage:
     generator = plan.candidate_generator
     texts = plan.stage3_verifier.requires_document_texts
@@ -154,7 +152,7 @@ def _first_stage(
                 "where= and doc_ids= select documents of a store, but the corpus is a LateIndex; use "
                 "index.select(doc_ids), or pass the store"
             )
-        candidates = generate_candidates(query, corpus, generator, k=plan.candidate_k, backend=backend)
+        candidates = _generate(query, corpus, generator, plan.candidate_k, executor)
         return _FirstStage(candidates, lambda: candidates.select_index(corpus))
     if not isinstance(corpus, LateStore):
         raise InvalidTypeError(
@@ -169,9 +167,9 @@ def _first_stage(
     try:
         index = corpus.load_index(doc_ids=doc_ids, where=where, include_text=texts)
     except EmptySelectionError:
-        return _FirstStage(_nothing_found(generator), lambda: corpus.load_index(doc_ids=()))
+        return _FirstStage(CandidateStageResult.empty(generator, generator.kind), lambda: corpus.load_index(doc_ids=()))
     load = _load_profile(index, time.perf_counter() - start)
-    candidates = generate_candidates(query, index, generator, k=plan.candidate_k, backend=backend)
+    candidates = _generate(query, index, generator, plan.candidate_k, executor)
     return _FirstStage(candidates, lambda: candidates.select_index(index), load)
 
 
@@ -190,17 +188,8 @@ def _load_profile(index: LateIndex, elapsed_seconds: float) -> SearchStageProfil
         ),
         elapsed_seconds=elapsed_seconds,
         # A memory map is opened, not read; whichever stage scores it reads it.
-        bytes_read=sum(
-            int(part.counts.sum()) * index.vector_dim * part.block.vectors.dtype.itemsize
-            for part in index.slices
-            if not part.block.is_memory_mapped
-        ),
+        bytes_read=sum(part.byte_size for part in index.slices if not part.block.is_memory_mapped),
     )
-
-
-def _nothing_found(generator: CandidateGenerator) -> CandidateStageResult:
-    scores = LateScores.from_values(generator.kind, (), np.empty(0, dtype=np.float32))
-    return CandidateStageResult(generator, scores, (), SearchStageProfile(generator.kind, 0, 0))
 
 
 def _no_hits(plan: SearchPlan, stage1: _FirstStage) -> SearchPlanResult:
@@ -215,6 +204,12 @@ def _no_hits(plan: SearchPlan, stage1: _FirstStage) -> SearchPlanResult:
         SearchStageProfile(plan.stage3_verifier.kind, 0, 0),
         stage1.load_profile,
     )
+
+
+def _generate(
+    query: LateQuery, index: LateIndex, generator: CandidateGenerator, k: int, executor: Executor
+) -> CandidateStageResult:
+    return _timed(lambda: generator.generate(query, index, k=k, executor=executor))
 
 
 def _timed(stage: Callable[[], _R]) -> _R:

@@ -98,6 +98,11 @@ class IndexSlice:
         counts = self.block.counts
         return counts if self.positions is None else counts[self.positions]
 
+    @property
+    def byte_size(self) -> int:
+        """Bytes of the slice's vectors as they are stored."""
+        return int(self.counts.sum()) * self.block.vector_dim * self.block.vectors.dtype.itemsize
+
     def take(self, members: Int64Vector, rows: Int64Vector) -> IndexSlice:
         """Return the slice of `members` (numbers within this slice), standing at `rows` of another index."""
         return IndexSlice(self.block, members if self.positions is None else self.positions[members], rows)

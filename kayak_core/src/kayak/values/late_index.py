@@ -146,13 +146,10 @@ class LateIndex:
         """Number of token vectors of all documents."""
         return int(self.counts.sum())
 
-    @property
+    @cached_property
     def vector_byte_size(self) -> int:
         """Bytes that a full scan of the vectors reads."""
-        item = {part.block.vectors.dtype.itemsize for part in self.slices}
-        if len(item) == 1:
-            return self.total_vector_count * self.vector_dim * item.pop()
-        return sum(int(p.counts.sum()) * self.vector_dim * p.block.vectors.dtype.itemsize for p in self.slices)
+        return sum(part.byte_size for part in self.slices)
 
     @cached_property
     def doc_offsets(self) -> Int64Vector:
