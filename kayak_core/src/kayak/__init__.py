@@ -44,6 +44,9 @@ if TYPE_CHECKING:
         CandidateGenerator as CandidateGenerator,
     )
     from kayak.contracts import (
+        CandidateSearch as CandidateSearch,
+    )
+    from kayak.contracts import (
         CandidateStageResult as CandidateStageResult,
     )
     from kayak.contracts import (
@@ -53,7 +56,13 @@ if TYPE_CHECKING:
         Comparison as Comparison,
     )
     from kayak.contracts import (
+        DatabaseLateStore as DatabaseLateStore,
+    )
+    from kayak.contracts import (
         Executor as Executor,
+    )
+    from kayak.contracts import (
+        FoundCandidates as FoundCandidates,
     )
     from kayak.contracts import (
         LateStore as LateStore,
@@ -101,13 +110,22 @@ if TYPE_CHECKING:
         StoredDocument as StoredDocument,
     )
     from kayak.contracts import (
+        StoreSelection as StoreSelection,
+    )
+    from kayak.contracts import (
         Where as Where,
     )
     from kayak.contracts import (
         exact_late_interaction_reference_scoring_semantics as exact_late_interaction_reference_scoring_semantics,
     )
     from kayak.contracts import (
+        metadata_json as metadata_json,
+    )
+    from kayak.contracts import (
         parse_where as parse_where,
+    )
+    from kayak.contracts import (
+        row_batches as row_batches,
     )
     from kayak.contracts import (
         score_index as score_index,
@@ -167,6 +185,9 @@ if TYPE_CHECKING:
         ScoreOverflowError as ScoreOverflowError,
     )
     from kayak.errors import (
+        StoreAccessError as StoreAccessError,
+    )
+    from kayak.errors import (
         StoreBusyError as StoreBusyError,
     )
     from kayak.errors import (
@@ -182,7 +203,16 @@ if TYPE_CHECKING:
         StorePathError as StorePathError,
     )
     from kayak.errors import (
+        StoreSchemaError as StoreSchemaError,
+    )
+    from kayak.errors import (
+        StoreUnavailableError as StoreUnavailableError,
+    )
+    from kayak.errors import (
         StoreVersionError as StoreVersionError,
+    )
+    from kayak.errors import (
+        StoreWriteError as StoreWriteError,
     )
     from kayak.errors import (
         UnknownKindError as UnknownKindError,
@@ -387,10 +417,13 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "BaseLateStore",
         "BatchTextEncoder",
         "CandidateGenerator",
+        "CandidateSearch",
         "CandidateStageResult",
         "CandidateWindow",
         "Comparison",
+        "DatabaseLateStore",
         "Executor",
+        "FoundCandidates",
         "LateStore",
         "LateStoreStats",
         "LateTextEncoder",
@@ -405,10 +438,13 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "StageArtifactMaterialization",
         "StageResult",
         "StoreCapabilities",
+        "StoreSelection",
         "StoredDocument",
         "Where",
         "exact_late_interaction_reference_scoring_semantics",
+        "metadata_json",
         "parse_where",
+        "row_batches",
         "score_index",
     ),
     "kayak.environment": (
@@ -432,12 +468,16 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "MissingDependencyError",
         "PluginError",
         "ScoreOverflowError",
+        "StoreAccessError",
         "StoreBusyError",
         "StoreClosedError",
         "StoreCorruptError",
         "StoreError",
         "StorePathError",
+        "StoreSchemaError",
+        "StoreUnavailableError",
         "StoreVersionError",
+        "StoreWriteError",
         "UnknownKindError",
         "UnsupportedOperationError",
     ),

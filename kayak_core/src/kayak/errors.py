@@ -83,5 +83,29 @@ class StoreVersionError(StoreError):
     """The store was written in a format that this version cannot read."""
 
 
+class StoreUnavailableError(StoreError, ConnectionError):
+    """The database cannot be reached, dropped the connection, or did not answer in time."""
+
+
+class StoreAccessError(StoreError, PermissionError):
+    """The database refuses: wrong credentials, missing rights, or it is read-only."""
+
+
+class StoreSchemaError(StoreError, ValueError):
+    """An existing table or collection was not made by Kayak, or differs from what is asked for; it is left alone."""
+
+
+class StoreWriteError(StoreError):
+    """A batch was written only in part. Writing the same batch again completes it.
+
+    Attributes:
+        written_doc_ids: ids of the documents that were written.
+    """
+
+    def __init__(self, message: str, *, written_doc_ids: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.written_doc_ids = written_doc_ids
+
+
 class EncoderMismatchError(StoreError, ValueError):
     """The corpus was encoded by another encoder than the one in use."""

@@ -3,6 +3,13 @@
 from kayak.contracts.base_store import BaseLateStore, StoredDocument
 from kayak.contracts.candidate_stage import CandidateStageResult
 from kayak.contracts.candidates import CandidateGenerator
+from kayak.contracts.database_store import (
+    CandidateSearch,
+    DatabaseLateStore,
+    FoundCandidates,
+    StoreSelection,
+    filter_notes,
+)
 from kayak.contracts.encoder import BatchTextEncoder, LateTextEncoder, encoder_fingerprint
 from kayak.contracts.executor import BackendInfo, Executor, score_index
 from kayak.contracts.plan import SearchPlan, SearchPlanResult
@@ -21,6 +28,7 @@ from kayak.contracts.stages import (
     exact_late_interaction_reference_scoring_semantics,
 )
 from kayak.contracts.store import DEFAULT_EXPORT_BATCH, LateStore, LateStoreStats, StoreCapabilities
+from kayak.contracts.store_rows import metadata_json, row_batches
 from kayak.contracts.where import And, Comparison, Not, Or, Where, parse_where
 
 __all__ = [
@@ -32,10 +40,13 @@ __all__ = [
     "BaseLateStore",
     "BatchTextEncoder",
     "CandidateGenerator",
+    "CandidateSearch",
     "CandidateStageResult",
     "CandidateWindow",
     "Comparison",
+    "DatabaseLateStore",
     "Executor",
+    "FoundCandidates",
     "LateStore",
     "LateStoreStats",
     "LateTextEncoder",
@@ -50,10 +61,14 @@ __all__ = [
     "StageArtifactMaterialization",
     "StageResult",
     "StoreCapabilities",
+    "StoreSelection",
     "StoredDocument",
     "Where",
     "encoder_fingerprint",
     "exact_late_interaction_reference_scoring_semantics",
+    "filter_notes",
+    "metadata_json",
     "parse_where",
+    "row_batches",
     "score_index",
 ]

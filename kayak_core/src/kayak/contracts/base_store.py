@@ -140,10 +140,11 @@ class BaseLateStore(ABC):
         doc_ids: DocIdsInput | None = None,
     ) -> CandidateStageResult:
         """Not offered unless a subclass does; see `LateStore.search_candidates`."""
-        raise UnsupportedOperationError(
-            f"store {self.kind!r} has no search of its own (native_candidates='none'); use "
-            "exact_full_scan_search_plan or document_proxy_search_plan over it instead"
-        )
+        raise self._no_native_search()
+
+    def split_filter(self, where: Where) -> tuple[Where | None, Where | None]:
+        """Divide a filter by the declared `filter_pushdown`; override where an operand decides too."""
+        return where.split(frozenset(self.capabilities().filter_pushdown))
 
     def stats(self) -> LateStoreStats:
         """Count what the store holds, by reading it; override where the engine counts faster."""
@@ -205,6 +206,12 @@ class BaseLateStore(ABC):
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _no_native_search(self) -> UnsupportedOperationError:
+        return UnsupportedOperationError(
+            f"store {self.kind!r} has no search of its own (native_candidates='none'); use "
+            "exact_full_scan_search_plan or document_proxy_search_plan over it instead"
+        )
 
     def _check_open(self) -> None:
         if self._closed:

@@ -9,6 +9,7 @@ from typing import Literal, Protocol, Self, runtime_checkable
 import attrs
 
 from kayak.contracts.candidate_stage import CandidateStageResult
+from kayak.contracts.where import Where
 from kayak.typing import DocIdsInput, MetadataFilterInput, MetadataRowsInput
 from kayak.values import INDEX_LAYOUTS, PACKED_LAYOUT, LateDocuments, LateIndex, LateQuery
 
@@ -143,6 +144,12 @@ class LateStore(Protocol):
 
         Raises:
             UnsupportedOperationError: the store declares `native_candidates = "none"`.
+        """
+
+    def split_filter(self, where: Where) -> tuple[Where | None, Where | None]:
+        """Divide a filter into the part that the engine evaluates and the part left to the client.
+
+        A document matches the filter exactly when it matches both; None matches every document.
         """
 
     def stats(self) -> LateStoreStats:

@@ -20,6 +20,8 @@ from kayak.contracts import (
     SearchStageProfile,
     StageArtifactMaterialization,
     StageResult,
+    filter_notes,
+    parse_where,
 )
 from kayak.errors import EmptySelectionError, InvalidInputError, InvalidTypeError
 from kayak.plugins import find_executor
@@ -168,7 +170,9 @@ def _first_stage(
         index = corpus.load_index(doc_ids=doc_ids, where=where, include_text=texts)
     except EmptySelectionError:
         return _FirstStage(CandidateStageResult.empty(generator, generator.kind), lambda: corpus.load_index(doc_ids=()))
-    load = _load_profile(index, time.perf_counter() - start)
+    condition = parse_where(where)
+    notes = () if condition is None else filter_notes(corpus.split_filter(condition)[1])
+    load = attrs.evolve(_load_profile(index, time.perf_counter() - start), notes=notes)
     candidates = _generate(query, index, generator, plan.candidate_k, executor)
     return _FirstStage(candidates, lambda: candidates.select_index(index), load)
 

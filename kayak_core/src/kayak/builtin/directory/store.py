@@ -25,7 +25,7 @@ from kayak.builtin.exact_candidates import exact_store_candidates
 from kayak.contracts.base_store import dimension_error, empty_selection
 from kayak.contracts.candidate_stage import CandidateStageResult
 from kayak.contracts.store import DEFAULT_EXPORT_BATCH, LateStoreStats, StoreCapabilities
-from kayak.contracts.where_comparison import COMPARISON_OPERATORS
+from kayak.contracts.where_comparison import COMPARISON_OPERATORS, Where
 from kayak.contracts.where_tree import LOGICAL_OPERATORS, NEGATED_OPERATORS
 from kayak.errors import InvalidInputError, InvalidTypeError
 from kayak.typing import DocIdsInput, Int64Vector, MetadataFilterInput, MetadataRowsInput
@@ -187,6 +187,10 @@ class DirectoryLateStore:
     ) -> CandidateStageResult:
         """Return the `k` best documents by exact MaxSim; see `LateStore.search_candidates`."""
         return exact_store_candidates(self, query, k=k, where=where, doc_ids=doc_ids)
+
+    def split_filter(self, where: Where) -> tuple[Where | None, Where | None]:
+        """Return the whole filter as the store's own part: all operators run in the catalog."""
+        return where, None
 
     def compact(self) -> CompactionReport:
         """Give back the space of deleted and replaced documents.
