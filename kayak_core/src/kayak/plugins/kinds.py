@@ -199,10 +199,10 @@ def find_executor(backend: str, *, must_run: bool = True) -> Executor:
         PluginError: the plugin that provides it is broken.
     """
     spec = _executors.find(backend)
-    with _running_lock:
-        known = _running.get(id(spec))
-        if known is None:
-            known = (spec, _executors.open(backend, {}))
+    known = _running.get(id(spec))  # without the lock: every search comes by here
+    if known is None:
+        with _running_lock:
+            known = _running.get(id(spec)) or (spec, _executors.open(backend, {}))
             _running[id(spec)] = known
     executor = known[1]
     if must_run:

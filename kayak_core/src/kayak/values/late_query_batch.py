@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import cached_property
+from itertools import accumulate
 
 import attrs
 import numpy as np
@@ -93,7 +94,7 @@ class LateQueryBatch:
     @cached_property
     def offsets(self) -> Int64Vector:
         """Row offsets into `packed_vectors`: batch size + 1 ascending int64."""
-        return np.concatenate([[0], np.cumsum(self.vector_counts)]).astype(np.int64)
+        return np.array([0, *accumulate(self.vector_counts)], dtype=np.int64)  # few values: faster than cumsum
 
     @cached_property
     def packed_vectors(self) -> Float32Matrix:
