@@ -1,0 +1,252 @@
+"""`LanceDBLateStore`: documents in one LanceDB table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import kayak
+
+from kayak_lancedb.columns import parsed_metadata, to_documents, to_record_batch
+from kayak_lancedb.connecting import locate
+from kayak_lancedb.faults import retried, translated
+from kayak_lancedb.filters import ids_predicate, split_filter
+from kayak_lancedb.schema import ENCODER_KEY, ID, METADATA, TEXT, VECTOR_COUNT, VECTORS, TableState
+from kayak_lancedb.search import nearest, selection_predicate, vector_index_name
+from kayak_lancedb.tables import DocumentTable
+
+if TYPE_CHECKING:
+    from lancedb.table import LanceTable
+
+READ_BYTES = 8 << 20
+"""Bytes of vectors that a batch read from the table should hold."""
+
+WRITE_BYTES = 32 << 20
+"""Bytes of vectors, texts and metadata that are converted to Arrow at a time while writing."""
+
+_ATTEMPTS = 10
+_ROWS_AT_MOST = 8192
+
+
+class LanceDBLateStore(kayak.DatabaseLateStore):
+    """Keeps documents in one LanceDB table, on disk or in object storage, without a server.
+
+    An upsert is one commit: all of its documents are written, or none. Any number of processes may read and write at
+    the same time; each call sees the newest version. Vectors are read as Arrow buffers and used without a copy.
+
+    Args:
+        path: the database's folder, made if it is missing, or the URI of object storage, such as "s3://bucket/late".
+        table_name: the table. It is made with the first write.
+        connection: a connection from `lancedb.connect`, instead of `path`; it stays the caller's and is never closed.
+        storage_options: credentials and settings of the object storage, with `path` only.
+
+    Raises:
+        InvalidInputError: not exactly one of `path` and `connection`, or a bad name.
+        InvalidTypeError: an argument has another type.
+        StorePathError: the path cannot be a folder.
+        StoreSchemaError: the table exists and Kayak did not make it; nothing is changed.
+        StoreVersionError: a newer kayak-lancedb made the table.
+        StoreError: the storage cannot be reached.
+    """
+
+    kind: ClassVar[str] = "lancedb"
+
+    def __init__(
+        self,
+        *,
+        path: str | os.PathLike[str] | None = None,
+        table_name: str = "late_documents",
+        connection: Any = None,
+        storage_options: Mapping[str, str] | None = None,
+    ) -> None:
+        self._location = locate(path, table_name, connection, storage_options)
+        self._documents = DocumentTable(self._location)
+        self._native: Literal["exact", "approximate"] = "exact"
+
+    def vector_dim(self) -> int | None:
+        """Return the dimension of the vectors, or None before the first document."""
+        found = self._current()
+        return None if found is None else found[1].vector_dim
+
+    def write_documents(self, rows: Sequence[kayak.StoredDocument]) -> None:
+        """Insert or replace the documents in one commit.
+
+        Raises:
+            StoreBusyError: other writers changed the same documents again and again.
+            StoreError: the table cannot be written.
+        """
+        if not rows:
+            return
+        table, state = self._documents.with_dimension(rows[0].vectors.shape[1])
+        import pyarrow as pa
+
+        schema = state.schema
+
+        def merge() -> None:
+            batches = (to_record_batch(part, schema) for part in kayak.row_batches(rows, max_bytes=WRITE_BYTES))
+            builder = table.merge_insert(ID).when_matched_update_all().when_not_matched_insert_all()
+            builder.execute(pa.RecordBatchReader.from_batches(schema, batches))
+
+        with translated("write documents to", str(self._location)):
+            retried(merge, _ATTEMPTS)
+
+    def delete_documents(self, doc_ids: Sequence[str]) -> None:
+        """Delete documents in one commit.
+
+        Raises:
+            StoreBusyError: other writers changed the same documents again and again.
+            StoreError: the table cannot be written.
+        """
+        found = self._current()
+        known = [doc_id for doc_id in doc_ids if doc_id.encode(errors="ignore").decode() == doc_id]
+        if found is None or not known:
+            return
+        predicate = ids_predicate(known)
+        table = found[0]
+        with translated("delete documents from", str(self._location)):
+            retried(lambda: _ignore(table.delete(predicate)), _ATTEMPTS)
+
+    def read_batches(self, selection: kayak.StoreSelection) -> Iterator[kayak.LateDocuments]:
+        """Yield the selected documents of one version of the table, as views of LanceDB's own buffers."""
+        found = self._current()
+        if found is None or found[1].vector_dim is None:
+            return
+        table = found[0]
+        columns = [ID, VECTORS, *([TEXT] if selection.texts else []), *([METADATA] if selection.metadata else [])]
+        for batch in self._scan(table, columns, selection, _rows_at_a_time(table)):
+            yield to_documents(batch, str(self._location))
+
+    def read_metadata(self, selection: kayak.StoreSelection) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Yield id and metadata of the selected documents."""
+        found = self._current()
+        if found is None:
+            return
+        for batch in self._scan(found[0], [ID, METADATA], selection, _ROWS_AT_MOST):
+            yield from zip(batch.column(ID).to_pylist(), parsed_metadata(batch.column(METADATA)), strict=True)
+
+    def split_filter(self, where: kayak.Where) -> tuple[kayak.Where | None, kayak.Where | None]:
+        """Leave comparisons with lists and objects, and very long filters, to the client."""
+        return split_filter(where)
+
+    def find_candidates(self, search: kayak.CandidateSearch) -> kayak.FoundCandidates:
+        """Return the best documents by MaxSim: exact, or through the index that `create_index` made."""
+        found = self._current()
+        if found is None:
+            return kayak.FoundCandidates((), ())
+        with translated("search", str(self._location)):
+            return nearest(found[0], search, vector_index_name(found[0]))
+
+    def stats(self) -> kayak.LateStoreStats:
+        """Return what the table holds, without reading vectors, texts or metadata."""
+        self._check_open()
+        found = self._current()
+        if found is None:
+            return kayak.LateStoreStats(self.kind, 0, 0, None, False, False, None)
+        table, state = found
+        with translated("read", str(self._location)):
+            counted = [
+                batch.column(VECTOR_COUNT).to_numpy()
+                for batch in table.search().select([VECTOR_COUNT]).to_batches(1 << 16)
+            ]
+            texts = table.count_rows(f"{TEXT} IS NOT NULL")
+            metadata = table.count_rows(f"{METADATA} IS NOT NULL")
+        return kayak.LateStoreStats(
+            self.kind,
+            sum(map(len, counted)),
+            sum(int(counts.sum()) for counts in counted),
+            state.vector_dim,
+            texts > 0,
+            metadata > 0,
+            self._byte_size(table),
+            encoder_fingerprint=state.encoder,
+        )
+
+    def capabilities(self) -> kayak.StoreCapabilities:
+        """Return what the store can do; `native_candidates` is "approximate" while the vectors have an index."""
+        if not self._closed:
+            found = self._current()
+            with translated("read", str(self._location)):
+                indexed = found is not None and vector_index_name(found[0]) is not None
+            self._native = "approximate" if indexed else "exact"
+        return kayak.StoreCapabilities(
+            self.kind,
+            persistent=True,
+            native_candidates=self._native,
+            filter_pushdown=tuple("$eq $ne $in $nin $gt $gte $lt $lte $exists $and $or $not".split()),
+            atomic_upsert=True,
+            stores_encoder_fingerprint=True,
+            reports_generation=True,
+        )
+
+    def generation(self) -> str:
+        """Return the table's identity and version, which any change of content moves; so does maintenance."""
+        self._check_open()
+        found = self._current()
+        return "none" if found is None else f"{found[1].store_id}:{found[0].version}"
+
+    def encoder_fingerprint(self) -> str | None:
+        """Return what encoded the corpus, or None where unknown."""
+        self._check_open()
+        found = self._current()
+        return None if found is None else found[1].encoder
+
+    def set_encoder_fingerprint(self, fingerprint: str) -> None:
+        """Remember what encodes the corpus.
+
+        Raises:
+            InvalidTypeError: not a string.
+            InvalidInputError: not UTF-8.
+            StoreError: the table cannot be written.
+        """
+        self._check_open()
+        if not isinstance(fingerprint, str):
+            raise kayak.InvalidTypeError(f"a fingerprint is a string, got {type(fingerprint).__name__}")
+        try:
+            fingerprint.encode()
+        except UnicodeEncodeError as error:
+            raise kayak.InvalidInputError("the fingerprint holds a lone surrogate and cannot be stored") from error
+        if self.encoder_fingerprint() == fingerprint:
+            return
+        table = self._documents.created()
+        with translated("write to", str(self._location)):
+            update = {"path": ID, "metadata": {ENCODER_KEY: fingerprint}}
+            retried(lambda: _ignore(table.update_field_metadata(update)), _ATTEMPTS)
+
+    def _current(self) -> tuple[LanceTable, TableState] | None:
+        return self._documents.current()
+
+    def _scan(self, table: LanceTable, columns: list[str], selection: kayak.StoreSelection, rows: int) -> Iterator[Any]:
+        query = table.search().select(columns)
+        predicate = selection_predicate(selection.where, selection.doc_ids)
+        with translated("read", str(self._location)):
+            reader = (query if predicate is None else query.where(predicate)).to_batches(rows)
+        while True:
+            with translated("read", str(self._location)):
+                batch = next(reader, None)
+            if batch is None:
+                return
+            if batch.num_rows:
+                yield batch
+
+    def _byte_size(self, table: LanceTable) -> int | None:
+        folder = self._location.table_folder
+        if folder is None:
+            return _sizes(table)[0]
+        return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def _rows_at_a_time(table: LanceTable) -> int:
+    """Return how many documents of average size make `READ_BYTES`."""
+    total, rows = _sizes(table)
+    return min(_ROWS_AT_MOST, max(1, READ_BYTES * rows // max(1, total)))
+
+
+def _sizes(table: Any) -> tuple[int, int]:
+    """Return the bytes and the documents of a table; LanceDB's annotation says an object, but gives a dict."""
+    stats = table.stats()
+    return int(stats["total_bytes"]), int(stats["num_rows"])
+
+
+def _ignore(result: object) -> None:
+    """Drop the report of an operation that is repeated on conflicts."""
