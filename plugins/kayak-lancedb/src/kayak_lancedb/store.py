@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import kayak
@@ -12,6 +13,16 @@ from kayak_lancedb.columns import parsed_metadata, to_documents, to_record_batch
 from kayak_lancedb.connecting import locate
 from kayak_lancedb.faults import retried, translated
 from kayak_lancedb.filters import ids_predicate, split_filter
+from kayak_lancedb.maintenance import (
+    FEWEST_VECTORS,
+    CompactionReport,
+    checked_keep,
+    folder_bytes,
+    index_config,
+    make_index,
+    optimize,
+    remove_index,
+)
 from kayak_lancedb.schema import ENCODER_KEY, ID, METADATA, TEXT, VECTOR_COUNT, VECTORS, TableState
 from kayak_lancedb.search import nearest, selection_predicate, vector_index_name
 from kayak_lancedb.tables import DocumentTable
@@ -179,6 +190,75 @@ class LanceDBLateStore(kayak.DatabaseLateStore):
             reports_generation=True,
         )
 
+    def compact(self, *, keep: timedelta = timedelta(hours=1)) -> CompactionReport:
+        """Join the files of many small writes, give back the space of old versions, and bring indexes up to date.
+
+        Indexes that were loaded stay valid. Readers and writers go on; a write that meets the compaction is repeated.
+
+        Args:
+            keep: versions younger than this stay, for readers that are still in the middle of them. Zero gives back
+                everything, and is safe only while no other process uses the table.
+
+        Raises:
+            InvalidTypeError: `keep` is no `timedelta`.
+            InvalidInputError: `keep` is negative.
+            StoreBusyError: other writers kept changing the table.
+            StoreError: the table cannot be written.
+        """
+        self._check_open()
+        age = checked_keep(keep)
+        found = self._current()
+        folder = self._location.table_folder
+        if found is None:
+            return CompactionReport(None if folder is None else 0, None if folder is None else 0)
+        before = None if folder is None else folder_bytes(folder)
+        with translated("compact", str(self._location)):
+            retried(lambda: optimize(found[0], age), _ATTEMPTS)
+        if folder is None or before is None:
+            return CompactionReport(None, None)
+        after = folder_bytes(folder)
+        return CompactionReport(before - after, after)
+
+    def create_index(self, *, index_type: str = "ivf_rq", num_partitions: int | None = None) -> None:
+        """Index the token vectors, so that native search is fast and approximate instead of an exact scan.
+
+        The index ranks by the cosine of token vectors, which is MaxSim where they have unit length. Documents written
+        later are scanned beside it until `compact()`. From then on `capabilities().native_candidates` is "approximate";
+        `drop_index()` makes it exact again.
+
+        Args:
+            index_type: "ivf_rq" (a bit a dimension: the smallest), "ivf_pq", or "ivf_flat" (whole vectors).
+            num_partitions: clusters of vectors; None lets LanceDB choose.
+
+        Raises:
+            InvalidTypeError: an argument has another type.
+            InvalidInputError: an unknown type, no partition, or fewer vectors than an index is trained with.
+            StoreBusyError: other writers kept changing the table.
+            StoreError: the table cannot be written.
+        """
+        config = index_config(index_type, num_partitions)
+        vectors = self.stats().total_vector_count
+        found = self._current()
+        if found is None or vectors < FEWEST_VECTORS:
+            raise kayak.InvalidInputError(
+                f"an index is trained with at least {FEWEST_VECTORS} token vectors, but {self._location} holds "
+                f"{vectors}; search without an index, which is exact, until there are more"
+            )
+        with translated("index", str(self._location)):
+            retried(lambda: make_index(found[0], config()), _ATTEMPTS)
+
+    def drop_index(self) -> None:
+        """Drop the index over the token vectors, if there is one: native search is exact again.
+
+        Raises:
+            StoreError: the table cannot be written.
+        """
+        self._check_open()
+        found = self._current()
+        if found is not None:
+            with translated("drop the index of", str(self._location)):
+                retried(lambda: remove_index(found[0]), _ATTEMPTS)
+
     def generation(self) -> str:
         """Return the table's identity and version, which any change of content moves; so does maintenance."""
         self._check_open()
@@ -233,7 +313,7 @@ class LanceDBLateStore(kayak.DatabaseLateStore):
         folder = self._location.table_folder
         if folder is None:
             return _sizes(table)[0]
-        return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        return folder_bytes(folder)
 
 
 def _rows_at_a_time(table: LanceTable) -> int:
