@@ -1,0 +1,148 @@
+"""PostgreSQL's binary formats of `vector` and `vector[]`, and rows of a binary COPY."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import attrs
+import kayak
+import numpy as np
+import psycopg
+from kayak.typing import Float32Matrix, Float32Vector
+from psycopg.abc import Buffer
+from psycopg.adapt import AdaptersMap, Dumper
+from psycopg.pq import Format
+from psycopg.types.numeric import Int8Dumper
+
+_ARRAY_HEADER = struct.Struct(">iiIii")  # dimensions, has nulls, element type, elements, lower bound
+_VECTOR_HEADER = struct.Struct(">hh")  # dimension, unused
+_FIELD_COUNT = struct.Struct(">h")
+_FIELD_LENGTH = struct.Struct(">i")
+_COPY_HEADER_BYTES = 19
+
+
+@attrs.frozen(eq=False)
+class VectorValue:
+    """One vector as a parameter of type `vector`."""
+
+    values: Float32Vector
+
+
+@attrs.frozen(eq=False)
+class VectorArray:
+    """The rows of a matrix as a parameter of type `vector[]`."""
+
+    matrix: Float32Matrix
+
+
+def vector_adapters(vector_oid: int, array_oid: int) -> AdaptersMap:
+    """Return psycopg's default adapters and those of the two classes above, in a map that no connection shares."""
+
+    class VectorDumper(Dumper):
+        format = Format.BINARY
+        oid = vector_oid
+
+        def dump(self, obj: VectorValue) -> Buffer:
+            return _VECTOR_HEADER.pack(len(obj.values), 0) + obj.values.astype(">f4").tobytes()
+
+    class VectorArrayDumper(Dumper):
+        format = Format.BINARY
+        oid = array_oid
+
+        def dump(self, obj: VectorArray) -> Buffer:
+            return _array_bytes(obj.matrix, vector_oid)
+
+    adapters = default_adapters()
+    adapters.register_dumper(VectorValue, VectorDumper)
+    adapters.register_dumper(VectorArray, VectorArrayDumper)
+    return adapters
+
+
+def default_adapters() -> AdaptersMap:
+    """Return psycopg's default adapters, whatever the program has registered globally or on a connection."""
+    adapters = AdaptersMap(types=psycopg.postgres.types)
+    psycopg.postgres.register_default_adapters(adapters)
+    adapters.register_dumper(int, Int8Dumper)  # one type for all integers, so one prepared statement
+    return adapters
+
+
+@lru_cache(maxsize=16)
+def _element_dtype(dim: int) -> np.dtype[Any]:
+    return np.dtype([("length", ">i4"), ("dim", ">i2"), ("unused", ">i2"), ("values", ">f4", (dim,))])
+
+
+def array_byte_size(token_count: int, dim: int) -> int:
+    """Return the bytes of a `vector[]` value, on the wire and (but for a few) on disk."""
+    return _ARRAY_HEADER.size + token_count * (8 + 4 * dim)
+
+
+def _array_bytes(matrix: Float32Matrix, vector_oid: int) -> bytearray:
+    count, dim = matrix.shape
+    data = bytearray(array_byte_size(count, dim))
+    _ARRAY_HEADER.pack_into(data, 0, 1, 0, vector_oid, count, 1)
+    elements = np.frombuffer(data, _element_dtype(dim), offset=_ARRAY_HEADER.size)
+    elements["length"] = 4 + 4 * dim
+    elements["dim"] = dim
+    elements["values"] = matrix
+    return data
+
+
+def copy_fields(row: Buffer, *, first: bool) -> list[bytes | None]:
+    """Return the fields of one row of a binary COPY; none for its end mark.
+
+    Args:
+        row: the row.
+        first: whether it is the first one, which carries the header.
+    """
+    data = bytes(row)
+    position = _COPY_HEADER_BYTES if first else 0
+    (count,) = _FIELD_COUNT.unpack_from(data, position)
+    position += _FIELD_COUNT.size
+    fields: list[bytes | None] = []
+    for _ in range(count):
+        (length,) = _FIELD_LENGTH.unpack_from(data, position)
+        position += _FIELD_LENGTH.size
+        fields.append(None if length < 0 else data[position : position + length])
+        position += max(length, 0)
+    return fields
+
+
+def read_matrices(arrays: Sequence[bytes | None], place: str) -> kayak.IndexBlock:
+    """Return `vector[]` values, in binary format, as one block of read-only float32 vectors.
+
+    Args:
+        arrays: one value a document.
+        place: what messages call the table.
+
+    Raises:
+        StoreCorruptError: a value is null, empty, or its vectors differ in dimension.
+    """
+    offsets = np.zeros(len(arrays) + 1, dtype=np.int64)
+    for number, data in enumerate(arrays):
+        if data is None or len(data) <= _ARRAY_HEADER.size:
+            raise _foreign(place)
+        offsets[number + 1] = offsets[number] + _ARRAY_HEADER.unpack_from(data)[3]
+    dim = _VECTOR_HEADER.unpack_from(arrays[0] or b"", _ARRAY_HEADER.size + _FIELD_LENGTH.size)[0]
+    vectors = np.empty((int(offsets[-1]), dim), dtype=np.float32)
+    dtype = _element_dtype(dim)
+    bounds = offsets.tolist()
+    for number, data in enumerate(arrays):
+        start, stop = bounds[number], bounds[number + 1]
+        if data is None or len(data) != array_byte_size(stop - start, dim):
+            raise _foreign(place)
+        elements = np.frombuffer(data, dtype, offset=_ARRAY_HEADER.size)
+        if (elements["dim"] != dim).any():
+            raise _foreign(place)
+        vectors[start:stop] = elements["values"]
+    vectors.flags.writeable = offsets.flags.writeable = False
+    return kayak.IndexBlock(offsets, vectors)
+
+
+def _foreign(place: str) -> kayak.StoreCorruptError:
+    return kayak.StoreCorruptError(
+        f"{place} holds token vectors that Kayak did not write: null, empty, or of several dimensions. Find the rows "
+        "where cardinality(token_vectors) differs from token_count, and delete or upsert those documents."
+    )
