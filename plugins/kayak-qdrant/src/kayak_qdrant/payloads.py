@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 import kayak
@@ -33,6 +34,21 @@ def payload_of(row: kayak.StoredDocument) -> dict[str, Any]:
         payload |= {"metadata": kayak.metadata_json(row.metadata), "terms": terms, "numbers": numbers}
         payload["has"].append(HAS_METADATA)
     return payload
+
+
+def doc_id_of(payload: Mapping[str, Any] | None) -> str:
+    """Return the document id that `payload_of` stored.
+
+    Raises:
+        StoreCorruptError: there is none.
+    """
+    doc_id = (payload or {}).get("id")
+    if not isinstance(doc_id, str):
+        raise kayak.StoreCorruptError(
+            "a point of the collection was not written by Kayak: its payload has no document id. Delete the point, or "
+            "use another collection"
+        )
+    return doc_id
 
 
 def metadata_of(stored: str | None) -> dict[str, Any]:
