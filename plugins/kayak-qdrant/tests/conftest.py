@@ -42,7 +42,8 @@ class LoopbackServer:
         self.search_params: list[models.SearchParams | None] = []
         self._lock = threading.Lock()
         self._server = grpc.server(
-            ThreadPoolExecutor(4), options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+            ThreadPoolExecutor(4),
+            options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)],
         )
         services: dict[str, dict[str, tuple[Any, Callable[[Any], Any]]]] = {
             "qdrant.Qdrant": {
@@ -256,8 +257,8 @@ def _contained() -> Iterator[dict[str, Any]]:
     problem = _docker_problem()
     if problem is not None:
         pytest.skip(
-            "no Qdrant server: KAYAK_TEST_QDRANT_URL is not set, there is no executable `qdrant` on PATH, and no Docker "
-            f"engine answers ({problem})"
+            "no Qdrant server: KAYAK_TEST_QDRANT_URL is not set, there is no executable `qdrant` on PATH, and no "
+            f"Docker engine answers ({problem})"
         )
     from testcontainers.core.container import DockerContainer
 

@@ -44,11 +44,25 @@ def doc_id_of(payload: Mapping[str, Any] | None) -> str:
     """
     doc_id = (payload or {}).get("id")
     if not isinstance(doc_id, str):
-        raise kayak.StoreCorruptError(
-            "a point of the collection was not written by Kayak: its payload has no document id. Delete the point, or "
-            "use another collection"
-        )
+        raise _foreign("its payload has no document id")
     return doc_id
+
+
+def own_point_id(stored: int | str | uuid.UUID) -> str:
+    """Return the id of a point that was listed.
+
+    Raises:
+        StoreCorruptError: it is no UUID.
+    """
+    if isinstance(stored, int):
+        raise _foreign(f"its id is {stored}, no UUID")
+    return str(stored)
+
+
+def _foreign(difference: str) -> kayak.StoreCorruptError:
+    return kayak.StoreCorruptError(
+        f"a point of the collection was not written by Kayak: {difference}. Delete the point, or use another collection"
+    )
 
 
 def metadata_of(stored: str | None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from qdrant_client import models
 
 from kayak_qdrant.connection import Connection
 from kayak_qdrant.filters import compile_filter
-from kayak_qdrant.payloads import doc_id_of, metadata_of, point_id
+from kayak_qdrant.payloads import doc_id_of, metadata_of, own_point_id, point_id
 from kayak_qdrant.transport import StoredPoint, Transport
 
 _ID_PAGE = 10_000
@@ -89,7 +89,7 @@ class Reader:
             yield [point_id(doc_id) for doc_id in selection.doc_ids]
             return
         for records in self._scroll(selection, []):
-            yield [str(record.id) for record in records]
+            yield [own_point_id(record.id) for record in records]
 
     def vector_count(self) -> int:
         """Add up the documents' vector counts, one by one."""
