@@ -8,20 +8,13 @@ import kayak
 import numpy as np
 import pyarrow as pa
 
-from kayak_lancedb.filters import ids_predicate, to_sql
-from kayak_lancedb.schema import ID, METADATA, VECTORS
+from kayak_lancedb.reading import selection_predicate
+from kayak_lancedb.schema import ID, VECTORS
 
 if TYPE_CHECKING:
     from lancedb.table import LanceTable
 
 _DISTANCE = "_distance"
-
-
-def selection_predicate(where: kayak.Where | None, doc_ids: tuple[str, ...] | None) -> str | None:
-    """Return the SQL predicate of a selection, or None where it is everything."""
-    parts = [] if where is None else [to_sql(where, METADATA)]
-    parts += [] if doc_ids is None else [ids_predicate(doc_ids)]
-    return " AND ".join(parts) or None
 
 
 def vector_index_name(table: LanceTable) -> str | None:

@@ -23,21 +23,16 @@ from kayak_lancedb.maintenance import (
     optimize,
     remove_index,
 )
+from kayak_lancedb.reading import ROWS_AT_MOST, rows_at_a_time, scan, table_size
 from kayak_lancedb.schema import ENCODER_KEY, ID, METADATA, TEXT, VECTOR_COUNT, VECTORS, TableState
-from kayak_lancedb.search import nearest, selection_predicate, vector_index_name
+from kayak_lancedb.search import nearest, vector_index_name
 from kayak_lancedb.tables import DocumentTable
 
 if TYPE_CHECKING:
     from lancedb.table import LanceTable
 
-READ_BYTES = 8 << 20
-"""Bytes of vectors that a batch read from the table should hold."""
-
 WRITE_BYTES = 32 << 20
 """Bytes of vectors, texts and metadata that are converted to Arrow at a time while writing."""
-
-_ATTEMPTS = 10
-_ROWS_AT_MOST = 8192
 
 
 class LanceDBLateStore(kayak.DatabaseLateStore):
@@ -87,8 +82,6 @@ class LanceDBLateStore(kayak.DatabaseLateStore):
             StoreBusyError: other writers changed the same documents again and again.
             StoreError: the table cannot be written.
         """
-        if not rows:
-            return
         table, state = self._documents.with_dimension(rows[0].vectors.shape[1])
         import pyarrow as pa
 
@@ -100,7 +93,7 @@ class LanceDBLateStore(kayak.DatabaseLateStore):
             builder.execute(pa.RecordBatchReader.from_batches(schema, batches))
 
         with translated("write documents to", str(self._location)):
-            retried(merge, _ATTEMPTS)
+            retried(merge, self._current)
 
     def delete_documents(self, doc_ids: Sequence[str]) -> None:
         """Delete documents in one commit.
@@ -116,7 +109,7 @@ class LanceDBLateStore(kayak.DatabaseLateStore):
         predicate = ids_predicate(known)
         table = found[0]
         with translated("delete documents from", str(self._location)):
-            retried(lambda: _ignore(table.delete(predicate)), _ATTEMPTS)
+            retried(lambda: table.delete(predicate), self._current)
 
     def read_batches(self, selection: kayak.StoreSelection) -> Iterator[kayak.LateDocuments]:
         """Yield the selected documents of one version of the table, as views of LanceDB's own buffers."""
@@ -125,7 +118,7 @@ class LanceDBLateStore(kayak.DatabaseLateStore):
             return
         table = found[0]
         columns = [ID, VECTORS, *([TEXT] if selection.texts else []), *([METADATA] if selection.metadata else [])]
-        for batch in self._scan(table, columns, selection, _rows_at_a_time(table)):
+        for batch in scan(table, columns, selection, rows_at_a_time(table), str(self._location)):
             yield to_documents(batch, str(self._location))
 
     def read_metadata(self, selection: kayak.StoreSelection) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -133,7 +126,7 @@ class LanceDBLateStore(kayak.DatabaseLateStore):
         found = self._current()
         if found is None:
             return
-        for batch in self._scan(found[0], [ID, METADATA], selection, _ROWS_AT_MOST):
+        for batch in scan(found[0], [ID, METADATA], selection, ROWS_AT_MOST, str(self._location)):
             yield from zip(batch.column(ID).to_pylist(), parsed_metadata(batch.column(METADATA)), strict=True)
 
     def split_filter(self, where: kayak.Where) -> tuple[kayak.Where | None, kayak.Where | None]:
@@ -213,7 +206,7 @@ class LanceDBLateStore(kayak.DatabaseLateStore):
             return CompactionReport(None if folder is None else 0, None if folder is None else 0)
         before = None if folder is None else folder_bytes(folder)
         with translated("compact", str(self._location)):
-            retried(lambda: optimize(found[0], age), _ATTEMPTS)
+            retried(lambda: optimize(found[0], age), self._current)
         if folder is None or before is None:
             return CompactionReport(None, None)
         after = folder_bytes(folder)
@@ -245,7 +238,7 @@ class LanceDBLateStore(kayak.DatabaseLateStore):
                 f"{vectors}; search without an index, which is exact, until there are more"
             )
         with translated("index", str(self._location)):
-            retried(lambda: make_index(found[0], config()), _ATTEMPTS)
+            retried(lambda: make_index(found[0], config()), self._current)
 
     def drop_index(self) -> None:
         """Drop the index over the token vectors, if there is one: native search is exact again.
@@ -257,7 +250,7 @@ class LanceDBLateStore(kayak.DatabaseLateStore):
         found = self._current()
         if found is not None:
             with translated("drop the index of", str(self._location)):
-                retried(lambda: remove_index(found[0]), _ATTEMPTS)
+                retried(lambda: remove_index(found[0]), self._current)
 
     def generation(self) -> str:
         """Return the table's identity and version, which any change of content moves; so does maintenance."""
@@ -291,42 +284,13 @@ class LanceDBLateStore(kayak.DatabaseLateStore):
         table = self._documents.created()
         with translated("write to", str(self._location)):
             update = {"path": ID, "metadata": {ENCODER_KEY: fingerprint}}
-            retried(lambda: _ignore(table.update_field_metadata(update)), _ATTEMPTS)
+            retried(lambda: table.update_field_metadata(update), self._current)
 
     def _current(self) -> tuple[LanceTable, TableState] | None:
         return self._documents.current()
 
-    def _scan(self, table: LanceTable, columns: list[str], selection: kayak.StoreSelection, rows: int) -> Iterator[Any]:
-        query = table.search().select(columns)
-        predicate = selection_predicate(selection.where, selection.doc_ids)
-        with translated("read", str(self._location)):
-            reader = (query if predicate is None else query.where(predicate)).to_batches(rows)
-        while True:
-            with translated("read", str(self._location)):
-                batch = next(reader, None)
-            if batch is None:
-                return
-            if batch.num_rows:
-                yield batch
-
     def _byte_size(self, table: LanceTable) -> int | None:
         folder = self._location.table_folder
         if folder is None:
-            return _sizes(table)[0]
+            return table_size(table)[0]
         return folder_bytes(folder)
-
-
-def _rows_at_a_time(table: LanceTable) -> int:
-    """Return how many documents of average size make `READ_BYTES`."""
-    total, rows = _sizes(table)
-    return min(_ROWS_AT_MOST, max(1, READ_BYTES * rows // max(1, total)))
-
-
-def _sizes(table: Any) -> tuple[int, int]:
-    """Return the bytes and the documents of a table; LanceDB's annotation says an object, but gives a dict."""
-    stats = table.stats()
-    return int(stats["total_bytes"]), int(stats["num_rows"])
-
-
-def _ignore(result: object) -> None:
-    """Drop the report of an operation that is repeated on conflicts."""
