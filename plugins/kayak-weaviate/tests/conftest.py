@@ -1,147 +1,55 @@
-"""A Weaviate server for the tests: one by URL, an executable on PATH, or a container; without any, tests skip."""
+"""A Weaviate server for the tests, and a collection of its own for each test; without a server, tests skip."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import socket
-import subprocess
-import time
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import attrs
-import httpx
 import pytest
 import weaviate
+from hypothesis import HealthCheck, settings
 from kayak_weaviate.plugin import open_weaviate_store
 from kayak_weaviate.store import WeaviateLateStore
 
-IMAGE = "semitechnologies/weaviate:1.39.8"
-START_SECONDS = 90
-NO_SERVER = (
-    "no Weaviate server: set KAYAK_TEST_WEAVIATE_URL (and KAYAK_TEST_WEAVIATE_GRPC_URL or _API_KEY where needed), put "
-    "a `weaviate` executable on PATH, or start a Docker engine for testcontainers"
+FOLDER = Path(__file__).parent
+sys.path.insert(0, str(FOLDER))
+from weaviate_servers import (  # noqa: E402 - a module of the tests, beside this one
+    NO_SERVER,
+    Server,
+    container,
+    docker_answers,
+    server_by_url,
+    start_executable,
 )
 
-
-@attrs.frozen
-class Server:
-    """A running server.
-
-    Attributes:
-        arguments: what `open_store` needs to reach it.
-        process: the process, where the tests started one of their own.
-    """
-
-    arguments: dict[str, Any]
-    process: subprocess.Popen[bytes] | None = None
+# Machines that run tests are often busy: a deadline would measure them, not the code.
+settings.register_profile("kayak", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("kayak")
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def wait_until_ready(url: str, failed: Callable[[], bool] = lambda: False) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and not failed():
-        try:
-            if httpx.get(f"{url}/v1/.well-known/ready", timeout=2).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.2)  # the server has no other way to say that it is up
-    raise RuntimeError(f"the Weaviate server at {url} did not become ready within {START_SECONDS} seconds")
-
-
-def start_executable(executable: str, folder: Path, **settings: str) -> Server:
-    """Start a server on loopback ports; the caller terminates its process."""
-    ports = {name: free_port() for name in ("http", "grpc", "gossip", "data", "raft", "rpc", "profiling")}
-    environment = {
-        "AUTHENTICATION_ANONYMOUS_ACCESS_ENABLED": "true",
-        "PERSISTENCE_DATA_PATH": str(folder),
-        "ENABLE_MODULES": "",
-        "DISABLE_TELEMETRY": "true",
-        "CLUSTER_IN_LOCALHOST": "true",
-        "CLUSTER_HOSTNAME": "kayak",
-        "CLUSTER_GOSSIP_BIND_PORT": str(ports["gossip"]),
-        "CLUSTER_DATA_BIND_PORT": str(ports["data"]),
-        "RAFT_PORT": str(ports["raft"]),
-        "RAFT_INTERNAL_RPC_PORT": str(ports["rpc"]),
-        "RAFT_BOOTSTRAP_EXPECT": "1",
-        "RAFT_JOIN": f"kayak:{ports['raft']}",
-        "GRPC_PORT": str(ports["grpc"]),
-        "PROFILING_PORT": str(ports["profiling"]),
-        **settings,
-    }
-    command = [executable, "--host", "127.0.0.1", "--port", str(ports["http"]), "--scheme", "http"]
-    with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=log, stderr=log)
-    url = f"http://127.0.0.1:{ports['http']}"
-    try:
-        wait_until_ready(url, failed=lambda: process.poll() is not None)
-    except RuntimeError:
-        stop(process)
-        raise
-    return Server({"url": url, "grpc_port": ports["grpc"]}, process)
-
-
-def stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(30)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def docker_answers() -> bool:
-    executable = shutil.which("docker")
-    if executable is None:
-        return False
-    asked = subprocess.run([executable, "info"], capture_output=True, timeout=30, check=False)
-    return asked.returncode == 0
-
-
-def container() -> Iterator[Server]:
-    from testcontainers.core.container import DockerContainer
-
-    started = DockerContainer(IMAGE).with_exposed_ports(8080, 50051)
-    for name, value in {
-        "AUTHENTICATION_ANONYMOUS_ACCESS_ENABLED": "true",
-        "PERSISTENCE_DATA_PATH": "/var/lib/weaviate",
-        "ENABLE_MODULES": "",
-        "DISABLE_TELEMETRY": "true",
-    }.items():
-        started = started.with_env(name, value)
-    with started:
-        host = started.get_container_host_ip()
-        url = f"http://{host}:{started.get_exposed_port(8080)}"
-        wait_until_ready(url)
-        yield Server({"url": url, "grpc_port": int(started.get_exposed_port(50051))})
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that would start a container here, because there is no other server."""
+    if server_by_url() is not None or shutil.which("weaviate") is not None:
+        return
+    for item in items:
+        if FOLDER in item.path.parents and "server" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.containers)
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Yield the server that all tests share, each with collections of its own."""
-    url, executable = os.environ.get("KAYAK_TEST_WEAVIATE_URL"), shutil.which("weaviate")
-    if url:
-        optional = {
-            "grpc_url": os.environ.get("KAYAK_TEST_WEAVIATE_GRPC_URL"),
-            "api_key": os.environ.get("KAYAK_TEST_WEAVIATE_API_KEY"),
-        }
-        yield Server({"url": url, **{name: value for name, value in optional.items() if value}})
-    elif executable:
+    """Yield the server that all tests share."""
+    given, executable = server_by_url(), shutil.which("weaviate")
+    if given is not None:
+        yield given
+    elif executable is not None:
         started = start_executable(executable, tmp_path_factory.mktemp("weaviate"))
-        assert started.process is not None
-        try:
-            yield started
-        finally:
-            stop(started.process)
+        yield started
+        started.stop()
     elif docker_answers():
         yield from container()
     else:
@@ -149,11 +57,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
-def own_process(tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Yield a function that starts a server which the test may kill; needs the executable."""
+def own_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Yield a function that starts a server, always over the same folder, which the test may configure and kill."""
     executable = shutil.which("weaviate")
     if executable is None:
-        pytest.skip("this test stops and configures its server: put a `weaviate` executable on PATH")
+        pytest.skip("this test configures and stops its server: put a `weaviate` executable on PATH")
     started: list[Server] = []
 
     def start(**settings: str) -> Server:
@@ -162,33 +70,35 @@ def own_process(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 
     yield start
     for each in started:
-        if each.process is not None:
-            stop(each.process)
+        each.stop()
 
 
 @pytest.fixture
 def client(server: Server) -> Iterator[weaviate.WeaviateClient]:
-    """Yield a client of the test's own, connected by the library's own means."""
-    with open_weaviate_store(**server.arguments, collection_name=f"Kayak_{uuid.uuid4().hex}") as store:
+    """Yield a client that belongs to the test."""
+    with open_weaviate_store(**server.arguments, collection_name="KayakClient") as store:
         connected = store._connection.client
         yield connected
-        connected.collections.delete(store._collection.name)
+        connected.collections.delete("KayakClient")
 
 
 @pytest.fixture
-def open_store(server: Server) -> Iterator[Callable[..., WeaviateLateStore]]:
-    """Yield a function that opens a store over a collection of the test's own, which is dropped afterwards."""
+def collection_name(client: weaviate.WeaviateClient) -> Iterator[str]:
+    """Yield a name for a collection, which is dropped afterwards."""
     name = f"Kayak_{uuid.uuid4().hex}"
+    yield name
+    client.collections.delete(name)
+
+
+@pytest.fixture
+def open_store(server: Server, collection_name: str) -> Iterator[Callable[..., WeaviateLateStore]]:
+    """Yield a function that opens a store over the test's collection."""
     opened: list[WeaviateLateStore] = []
 
     def open_one(**more: Any) -> WeaviateLateStore:
-        opened.append(open_weaviate_store(**{**server.arguments, "collection_name": name, **more}))
+        opened.append(open_weaviate_store(**{**server.arguments, "collection_name": collection_name, **more}))
         return opened[-1]
 
     yield open_one
     for store in opened:
         store.close()
-    with open_weaviate_store(**server.arguments, collection_name=f"{name}_end") as store:
-        collections = store._connection.client.collections
-        for each in (name, f"{name}_end", *{other._collection.name for other in opened}):
-            collections.delete(each)

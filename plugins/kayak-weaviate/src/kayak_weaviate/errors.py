@@ -48,7 +48,7 @@ def translated(operation: str, place: str) -> Iterator[None]:
 def translate_error(error: Exception, operation: str, place: str) -> kayak.StoreError:
     """Return Kayak's error for one of `CLIENT_ERRORS`."""
     code, status, message = _grpc_code(error), _http_status(error), " ".join(str(error).split())[:500]
-    failed = f"could not {operation} in {place}"
+    failed = f"{place}: could not {operation}"
     if isinstance(error, weaviate_errors.WeaviateClosedClientError):
         return kayak.StoreUnavailableError(
             f"{failed}: the Weaviate client is closed; call its connect() again, or open the store with url="

@@ -181,7 +181,13 @@ def _ensure_collection(connection: Connection, layout: Layout, place: str) -> No
                 # Another process may have created it in between; whether it is the same shows below.
                 if error.status_code != _ALREADY_EXISTS or not collections.exists(layout.collection_name):
                     raise
-        found = collections.use(layout.collection_name).config.get()
+        try:
+            found = collections.use(layout.collection_name).config.get()
+        except (AssertionError, KeyError, ValueError) as error:  # how the client fails on configurations it cannot read
+            raise kayak.StoreSchemaError(
+                f"{place} exists, but the installed weaviate-client cannot read its configuration ({error!r}); nothing "
+                "was changed. Upgrade weaviate-client, or choose another collection_name"
+            ) from error
     layout.require_equal(found, place)
 
 

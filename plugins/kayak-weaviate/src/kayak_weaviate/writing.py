@@ -79,7 +79,7 @@ class ObjectWriter:
 
             with ThreadPoolExecutor(_REQUESTS, thread_name_prefix="kayak-weaviate") as pool:
                 outcomes = list(pool.map(send, batches))
-        self._report(outcomes, len(documents))
+        require_written(outcomes, len(documents), self.place)
 
     def delete(self, doc_ids: Sequence[str]) -> None:
         """Delete documents; unknown ids are ignored.
@@ -112,31 +112,43 @@ class ObjectWriter:
             refused=tuple((batch[number].doc_id, message) for number, message in sorted(refused.items())),
         )
 
-    def _report(self, outcomes: Sequence[Outcome], document_count: int) -> None:
-        written = tuple(doc_id for outcome in outcomes for doc_id in outcome.written)
-        if len(written) == document_count:
-            return
-        failure = next((outcome.failure for outcome in outcomes if outcome.failure is not None), None)
-        refused = [each for outcome in outcomes for each in outcome.refused]
-        partly = (
-            f"{len(written)} of {document_count} documents were written to {self.place}; writing the same batch again "
-            "completes it"
+
+def require_written(outcomes: Sequence[Outcome], document_count: int, place: str) -> None:
+    """Do nothing where every document was written; otherwise say what was.
+
+    Args:
+        outcomes: one for each batch.
+        document_count: number of documents in all batches.
+        place: the collection, for messages.
+
+    Raises:
+        StoreWriteError: part of the documents was written, or the server refused some.
+        StoreError: the server failed before it had acknowledged any.
+    """
+    written = tuple(doc_id for outcome in outcomes for doc_id in outcome.written)
+    if len(written) == document_count:
+        return
+    failure = next((outcome.failure for outcome in outcomes if outcome.failure is not None), None)
+    refused = [each for outcome in outcomes for each in outcome.refused]
+    partly = (
+        f"{len(written)} of {document_count} documents are known to be written to {place}; writing the same batch "
+        "again completes it"
+    )
+    if failure is not None:
+        translated_failure = translate_error(failure, "write documents", place)
+        if not written:
+            raise translated_failure from failure
+        raise kayak.StoreWriteError(f"{partly}. {translated_failure}", written_doc_ids=written) from failure
+    doc_id, message = refused[0]
+    if not written and is_read_only(message):
+        raise kayak.StoreAccessError(
+            f"{place}: could not write documents: {advice(message)}Weaviate says: {message:.500}"
         )
-        if failure is not None:
-            translated_failure = translate_error(failure, "write documents", self.place)
-            if not written:
-                raise translated_failure from failure
-            raise kayak.StoreWriteError(f"{partly}. {translated_failure}", written_doc_ids=written) from failure
-        doc_id, message = refused[0]
-        if not written and is_read_only(message):
-            raise kayak.StoreAccessError(
-                f"could not write documents in {self.place}: {advice(message)}Weaviate says: {message:.500}"
-            )
-        raise kayak.StoreWriteError(
-            f"{partly}. Weaviate refused {len(refused)}, the first of them {doc_id!r:.80}: {advice(message)}Weaviate "
-            f"says: {message:.500}",
-            written_doc_ids=written,
-        )
+    raise kayak.StoreWriteError(
+        f"{partly}. Weaviate refused {len(refused)}, the first of them {doc_id!r:.80}: {advice(message)}Weaviate "
+        f"says: {message:.500}",
+        written_doc_ids=written,
+    )
 
 
 def _check_sizes(documents: Sequence[kayak.StoredDocument]) -> None:
