@@ -50,7 +50,7 @@ _KINDS: tuple[tuple[re.Pattern[str], type[kayak.StoreError], str], ...] = tuple(
         ),
         (
             r"corrupt|invalid magic|not found|no such file|unexpected (eof|end)|decode|checksum|invalid.*(footer|page"
-            r"|manifest|metadata)|failed to fill|out of range|lance file|malformed|external error",
+            r"|manifest|metadata|range)|failed to fill|out of range|lance file|malformed|external error",
             kayak.StoreCorruptError,
             "files of the table are missing or damaged; restore the folder from a backup",
         ),

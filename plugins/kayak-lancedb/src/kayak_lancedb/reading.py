@@ -15,7 +15,7 @@ from kayak_lancedb.schema import METADATA
 if TYPE_CHECKING:
     from lancedb.table import LanceTable
 
-READ_BYTES = 8 << 20
+READ_BYTES = 16 << 20
 """Bytes that a batch of documents read from the table should hold."""
 
 ROWS_AT_MOST = 8192
