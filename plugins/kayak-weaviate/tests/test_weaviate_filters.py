@@ -53,6 +53,30 @@ def test_the_pushed_part_and_the_rest_are_the_filter(metadata: dict[str, Any], w
     assert (selected(pushed, metadata) and (rest is None or rest.matches(metadata))) == condition.matches(metadata)
 
 
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"key": 1},
+        {"key": None},
+        {"key": {"$ne": 1}},
+        {"key": {"$in": [1, "a", None]}},
+        {"key": {"$nin": [1, "a"]}},
+        {"key": {"$exists": True}},
+        {"key": {"$exists": False}},
+        {"key": {"$not": {"$exists": False}}},
+        {"key": 1, "other": {"$exists": False}},
+        {"$or": [{"key": 1}, {"other": 2}]},
+        {"$not": {"$or": [{"key": 1}, {"other": 2}]}},
+    ],
+)
+def test_each_operator_means_what_kayak_says(where: dict[str, Any]) -> None:
+    condition = kayak.parse_where(where)
+    assert condition is not None
+    rows: list[dict[str, Any]] = [{}, {"other": 2}, {"key": 1, "other": 2}]
+    for row in [*rows, *({"key": value} for value in (1, 1.0, True, "a", None, [1]))]:
+        assert selected(condition, row) == condition.matches(row), row
+
+
 @settings(max_examples=300, deadline=None)
 @given(metadata_values(), metadata_values(), st.sampled_from(METADATA_KEYS))
 def test_terms_are_equal_exactly_where_values_are(left: Any, right: Any, key: str) -> None:
