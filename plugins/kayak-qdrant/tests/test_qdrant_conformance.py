@@ -43,21 +43,23 @@ class TestGrpc(TestFolder):
 
 
 @pytest.mark.containers
+@pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection")
 class TestServer(TestFolder):
     """A real server over gRPC."""
 
+    prefer_grpc = True
+
     @pytest.fixture
     def arguments(self, server_arguments, collection_name):
-        yield {**server_arguments, "collection_name": collection_name}
-        with QdrantClient(url=server_arguments["url"], api_key=server_arguments.get("api_key")) as client:
-            client.delete_collection(collection_name)
+        yield {**server_arguments, "collection_name": collection_name, "prefer_grpc": self.prefer_grpc}
+        client = QdrantClient(
+            url=server_arguments["url"], api_key=server_arguments.get("api_key"), check_compatibility=False
+        )
+        client.delete_collection(collection_name)
+        client.close()
 
 
 class TestServerOverHttp(TestServer):
     """A real server over HTTP alone."""
 
-    @pytest.fixture
-    def arguments(self, server_arguments, collection_name):
-        yield {**server_arguments, "collection_name": collection_name, "prefer_grpc": False}
-        with QdrantClient(url=server_arguments["url"], api_key=server_arguments.get("api_key")) as client:
-            client.delete_collection(collection_name)
+    prefer_grpc = False

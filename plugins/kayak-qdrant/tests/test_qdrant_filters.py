@@ -159,7 +159,7 @@ def test_long_values_stay_apart(engine):
 
 
 def test_random_filters(engine):
-    @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
     @given(
         st.lists(metadata_rows(keys=("year", "topic", "a.b", "")), min_size=1, max_size=6),
         st.lists(where_filters(keys=("year", "topic", "a.b", "")), min_size=1, max_size=6),

@@ -19,7 +19,7 @@ from kayak_qdrant.writing import Writer
 
 _LARGE_K = 1_000
 _FACET_LIMIT = 10_000
-_ID_BYTES = 100  # what a hit weighs: its id, score and payload
+_SCORE_BYTES = 4
 
 
 class QdrantLateStore(kayak.DatabaseLateStore):
@@ -105,7 +105,8 @@ class QdrantLateStore(kayak.DatabaseLateStore):
                 with_vectors=False,
             ).points
         ids = tuple(doc_id_of(hit.payload) for hit in hits)
-        return kayak.FoundCandidates(ids, [hit.score for hit in hits], bytes_read=_ID_BYTES * len(hits))
+        bytes_read = sum(len(doc_id.encode()) + _SCORE_BYTES for doc_id in ids)
+        return kayak.FoundCandidates(ids, [hit.score for hit in hits], bytes_read=bytes_read)
 
     def stats(self) -> kayak.LateStoreStats:
         """Count by Qdrant's own counters, without reading documents."""
