@@ -18,6 +18,8 @@ class TestInMemory(StoreConformance):
 
 
 class TestFolder(StoreConformance):
+    examples = 10  # each is dozens of synchronised writes
+
     @pytest.fixture
     def store(self, tmp_path):
         with open_chroma_store(path=tmp_path / "chroma") as store:
@@ -33,7 +35,7 @@ class TestFolder(StoreConformance):
 
 
 class ServerConformance(StoreConformance):
-    examples = 12  # each example is dozens of requests
+    examples = 8  # each is dozens of requests
 
     @pytest.fixture
     def arguments(self, chroma_server):
@@ -66,7 +68,7 @@ class TestContainer(ServerConformance):
 
 
 class TestOwnClient(StoreConformance):
-    examples = 12
+    examples = 4  # the server's suite has tried more
 
     @pytest.fixture
     def client(self, chroma_server):

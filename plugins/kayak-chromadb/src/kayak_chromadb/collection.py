@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -20,8 +21,8 @@ SPACE: Literal["ip"] = "ip"
 _EF_CONSTRUCTION = 200
 
 
-def open_collection(client: ClientAPI, place: str, name: str, *, create: bool) -> Collection:
-    """Return the collection that a store keeps its documents in.
+def open_collection(client: ClientAPI, place: str, name: str, *, create: bool, unique: bool) -> Collection:
+    """Return the collection that a store keeps its documents in; with `unique`, one that no other store has.
 
     Raises:
         InvalidTypeError: the name is no string.
@@ -31,6 +32,8 @@ def open_collection(client: ClientAPI, place: str, name: str, *, create: bool) -
     """
     if not isinstance(name, str):
         raise kayak.InvalidTypeError(f"collection_name is {name!r}, but must be a string")
+    if unique:
+        name = f"{name}-{uuid.uuid4().hex}"
     with chroma_calls(place):
         if create:
             collection = client.get_or_create_collection(

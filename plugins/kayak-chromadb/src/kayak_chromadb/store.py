@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, ClassVar
@@ -51,11 +50,12 @@ class ChromaLateStore(kayak.DatabaseLateStore):
 
     def __init__(self, connection: Connection, *, collection_name: str, create: bool) -> None:
         self._connection = connection
-        # Chroma's clients in memory share one database a process: a name of its own keeps each store to itself.
-        name = f"{collection_name}-{uuid.uuid4().hex}" if connection.private else collection_name
         try:
-            self._collection = open_collection(connection.client, connection.place, name, create=create)
-            self._place = f"collection {name!r} of {connection.place}"
+            # Chroma's clients in memory share one database a process: a name of its own keeps each store to itself.
+            self._collection = open_collection(
+                connection.client, connection.place, collection_name, create=create, unique=connection.private
+            )
+            self._place = f"collection {self._collection.name!r} of {connection.place}"
             with chroma_calls(connection.place):
                 self._write_rows = min(_MOST_ROWS, connection.client.get_max_batch_size())
         except BaseException:
