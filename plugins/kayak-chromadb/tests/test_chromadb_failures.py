@@ -200,14 +200,14 @@ def test_what_chroma_reports_is_translated(message: str, expected: type[Exceptio
     ],
 )
 def test_damaged_records_are_named(change: dict[str, list[object]], complaint: str) -> None:
-    with chromadb.EphemeralClient() as client:
-        with open_chroma_store(client=client, collection_name=f"c-{uuid.uuid4().hex}") as store:
-            store.upsert(batch(2))
-            store._collection.update(ids=["d1"], **change)  # type: ignore[arg-type]
-            with pytest.raises(kayak.StoreCorruptError, match=rf"'d1'.*{complaint}.*delete"):
-                list(store.documents())
-            store.delete(["d1"])
-            assert next(iter(store.documents())).doc_ids == ("d0",)
+    name = f"c-{uuid.uuid4().hex}"
+    with chromadb.EphemeralClient() as client, open_chroma_store(client=client, collection_name=name) as store:
+        store.upsert(batch(2))
+        store._collection.update(ids=["d1"], **change)  # type: ignore[arg-type]
+        with pytest.raises(kayak.StoreCorruptError, match=rf"'d1'.*{complaint}.*delete"):
+            list(store.documents())
+        store.delete(["d1"])
+        assert next(iter(store.documents())).doc_ids == ("d0",)
 
 
 WRITER = """

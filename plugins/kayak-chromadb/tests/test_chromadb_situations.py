@@ -106,15 +106,15 @@ def test_a_client_of_one_s_own_on_the_same_folder_goes_on(tmp_path: Path) -> Non
 
 
 def test_a_client_with_settings_of_its_own_is_named(tmp_path: Path) -> None:
-    with chromadb.PersistentClient(tmp_path.resolve(), Settings(allow_reset=True)):
-        with pytest.raises(kayak.InvalidInputError, match="client="):
-            open_chroma_store(path=tmp_path)
+    theirs = chromadb.PersistentClient(tmp_path.resolve(), Settings(allow_reset=True))
+    with theirs, pytest.raises(kayak.InvalidInputError, match="client="):
+        open_chroma_store(path=tmp_path)
 
 
 def test_a_client_in_memory_is_not_persistent() -> None:
-    with chromadb.EphemeralClient() as client:
-        with open_chroma_store(client=client, collection_name=f"c-{uuid.uuid4().hex}") as store:
-            assert not store.capabilities().persistent
+    name = f"c-{uuid.uuid4().hex}"
+    with chromadb.EphemeralClient() as client, open_chroma_store(client=client, collection_name=name) as store:
+        assert not store.capabilities().persistent
 
 
 def test_collections_of_others_are_refused_and_left_alone(tmp_path: Path) -> None:
