@@ -53,10 +53,13 @@ def start_writer(tmp_path):
         yield start
 
 
-def go(writer):
-    assert writer.stdout.readline() == "open\n", writer.stderr.read()
-    writer.stdin.write("go\n")
-    writer.stdin.flush()
+def go(*writers):
+    """Let writers begin, all at once."""
+    for writer in writers:
+        assert writer.stdout.readline() == "open\n", writer.stderr.read()
+    for writer in writers:
+        writer.stdin.write("go\n")
+        writer.stdin.flush()
 
 
 def whole_documents(store):
@@ -74,7 +77,7 @@ def whole_documents(store):
     return versions
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_a_writer_killed_at_any_instant_leaves_whole_batches(tmp_path, start_writer, seed):
     writer = start_writer("w", rounds=10_000, size=40)
     go(writer)
@@ -101,8 +104,7 @@ def test_a_writer_killed_at_any_instant_leaves_whole_batches(tmp_path, start_wri
 def test_writers_in_several_processes_lose_nothing(tmp_path, start_writer):
     names = ("a", "b", "c")
     writers = [start_writer(name, rounds=4, size=10, shared=3) for name in names]
-    for writer in writers:
-        go(writer)
+    go(*writers)  # all have opened a table that does not exist yet
     for writer in writers:
         _, errors = writer.communicate()
         assert writer.returncode == 0, errors

@@ -7,13 +7,13 @@ import math
 import kayak
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from kayak.testing.strategies import doc_ids, metadata_rows, where_filters
 from kayak_lancedb.filters import MAX_PUSHED_COMPARISONS, split_filter
 from kayak_lancedb.store import LanceDBLateStore
 
-quick = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+quick = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 HOSTILE = (
     *("'", "''", "\\", "\\'", "'\\", "\\\\'", "' OR 1=1 --", "'; DROP TABLE documents; --", '"', "`", "$1", ":x", "?"),
     *("/*", "--", "\x00", "\x00'", "\n", "\\n", "\\u0041", "%", "_", "\ufeff", "\U0001f600", "X'41'", "é", "e\u0301"),
@@ -74,6 +74,10 @@ NUMBERS = st.one_of(
 def test_numbers_of_any_size_compare_exactly(store):
     @quick
     @given(st.lists(NUMBERS, min_size=1, max_size=5))
+    @example([2.0**53, 2**53 + 1, 2.0**53 + 2, 2**53 + 3, 2.0**53 + 4])  # integers between neighbouring floats
+    @example([-(2.0**53), -(2**53) - 1, -(2.0**53) - 2, -(2**53) - 3, -(2.0**53) - 4])
+    @example([0.0, -0.0, 0, 5e-324, -5e-324])
+    @example([2**63 - 1, 2.0**63, -(2**63), -(2.0**63), 1e300, -1e300])
     def check(numbers):
         rows = [{"n": number} for number in numbers]
         fill(store, rows)
