@@ -31,6 +31,7 @@ def admin(server_url: str) -> Iterator[psycopg.Connection[Any]]:
     """A connection of the tests' own, to look at what the store did."""
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+        connection.execute("SET lock_timeout = '5s'")  # a test that fails may leave a transaction open
         yield connection
 
 
@@ -49,7 +50,7 @@ def open_store(server_url: str, schema: str) -> Iterator[Callable[..., PgvectorL
 
     def open_one(**arguments: Any) -> PgvectorLateStore:
         if not {"dsn", "connection", "pool"} & arguments.keys():
-            arguments["dsn"] = server_url
+            arguments["dsn"] = psycopg.conninfo.make_conninfo(server_url, application_name=schema)
         store = PgvectorLateStore(**{"schema_name": schema, "table_name": "documents"} | arguments)
         opened.append(store)
         return store

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
+
 import psycopg
 import pytest
 from kayak.testing import StoreConformance
+from kayak_pgvector.store import PgvectorLateStore
+from pg_server import NoServerError, container_url
 
 
 class TestExactCandidates(StoreConformance):
@@ -54,5 +58,37 @@ class TestOneConnection(StoreConformance):
         def reopen(store):
             store.close()
             return open_store(connection=connection)
+
+        return reopen
+
+
+@pytest.mark.containers
+class TestInAContainer(StoreConformance):
+    """The same on a server in a container, with a pinned image."""
+
+    examples = 10
+
+    @pytest.fixture(scope="class")
+    def container(self):
+        try:
+            with container_url() as url:
+                yield url
+        except NoServerError as error:
+            pytest.skip(str(error))
+
+    @pytest.fixture
+    def store(self, container, table_name):
+        with PgvectorLateStore(dsn=container, table_name=table_name) as store:
+            yield store
+
+    @pytest.fixture
+    def table_name(self):
+        return f"test_{uuid.uuid4().hex}"
+
+    @pytest.fixture
+    def reopen(self, container, table_name):
+        def reopen(store):
+            store.close()
+            return PgvectorLateStore(dsn=container, table_name=table_name)
 
         return reopen

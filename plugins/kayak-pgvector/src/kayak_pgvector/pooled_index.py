@@ -6,13 +6,13 @@ import kayak
 from psycopg import sql
 
 from kayak_pgvector.schema import Tables, lock
-from kayak_pgvector.sessions import Session
+from kayak_pgvector.sessions import Session, quoted
 
 MAX_INDEXED_DIM = 2000
 MIN_VERSION = (0, 8, 0)
 
 _IS_THERE = """
-SELECT am.amname::text, i.indrelid = {table}::regclass, i.indisvalid
+SELECT am.amname::text, i.indrelid = %s::text::regclass, i.indisvalid
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid LEFT JOIN pg_catalog.pg_am am ON am.oid = c.relam
 WHERE n.nspname = %s AND c.relname = %s
@@ -26,7 +26,7 @@ def indexed_expression(tables: Tables, dim: int) -> sql.Composed:
 
 def indexed_rows(tables: Tables, dim: int) -> sql.Composed:
     """Return the condition of the rows in the index."""
-    return sql.SQL("{}.vector_dims(mean_vector) = {}").format(sql.Identifier(tables.extension.schema), dim)
+    return sql.SQL("{}.vector_dims(mean_vector) = {}").format(quoted(tables.extension.schema), dim)
 
 
 def check_can_index(tables: Tables) -> None:
@@ -71,18 +71,17 @@ def ensure_index(session: Session, tables: Tables, dim: int) -> None:
     query = sql.SQL("CREATE INDEX {name} ON {documents} USING hnsw ({expression} {operators}) WHERE {rows}")
     session.execute(
         query.format(
-            name=sql.Identifier(name),
+            name=quoted(name),
             documents=tables.documents,
             expression=indexed_expression(tables, dim),
-            operators=sql.Identifier(tables.extension.schema, "vector_ip_ops"),
+            operators=quoted(tables.extension.schema, "vector_ip_ops"),
             rows=indexed_rows(tables, dim),
         )
     )
 
 
 def _is_there(session: Session, tables: Tables, name: str) -> bool:
-    query = sql.SQL(_IS_THERE).format(table=tables.quoted_name)
-    found = session.rows(query, (tables.schema, name))
+    found = session.rows(_IS_THERE, (tables.quoted_name, tables.schema, name))
     if found and found[0] != ("hnsw", True, True):
         raise kayak.StoreSchemaError(
             f"{sql.Identifier(tables.schema, name).as_string(None)} exists, but is not a valid HNSW index of "

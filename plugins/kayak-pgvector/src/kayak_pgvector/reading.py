@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
+from functools import partial
+from itertools import chain
 from operator import methodcaller
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import attrs
 import kayak
 import numpy as np
-from kayak.typing import Int64Vector
+from kayak.typing import Float32Matrix, Int64Vector
 from psycopg import sql
 
 from kayak_pgvector.encoding import document_id, document_key
 from kayak_pgvector.filters import TRUE, Condition, condition, joined
 from kayak_pgvector.schema import Tables
-from kayak_pgvector.sessions import Database, Runner, Session
-from kayak_pgvector.wire import read_matrices
+from kayak_pgvector.sessions import Database, Runner, Session, quoted
+from kayak_pgvector.wire import foreign, read_array
+
+_Rows: TypeAlias = Iterable[list[memoryview | None]]
+_Page = TypeVar("_Page")
 
 PAGE_BYTES = 16 * 2**20
 """Bytes of vectors, texts and metadata in a batch; a larger document makes a batch of its own."""
@@ -51,7 +57,7 @@ class Columns:
         """Return an expression for the bytes of a document in these columns."""
         parts: list[sql.Composable] = []
         if self.vectors:
-            dims = sql.SQL("{}.vector_dims(mean_vector)").format(sql.Identifier(vector_schema))
+            dims = sql.SQL("{}.vector_dims(mean_vector)").format(quoted(vector_schema))
             parts.append(sql.SQL("token_count::bigint * 4 * {}").format(dims))
         parts += [sql.SQL(_TEXT_BYTES)] * self.texts + [sql.SQL(_METADATA_BYTES)] * self.metadata
         return sql.SQL("({})::bigint").format(sql.SQL(" + ").join(parts))
@@ -81,21 +87,28 @@ class Reader:
     def batches(self, selection: kayak.StoreSelection) -> Iterator[kayak.LateDocuments]:
         """Yield documents by position, in batches of about `PAGE_BYTES`, from one state of the database."""
         columns = Columns(texts=selection.texts, metadata=selection.metadata)
-        for rows in self._pages(selected(selection.doc_ids, selection.where), columns):
-            yield self._documents(rows, columns)
+
+        def read(rows: _Rows) -> kayak.LateDocuments | None:
+            return _documents(rows, columns, self._database.place)
+
+        return self._pages(selection, columns, read)
 
     def metadata(self, selection: kayak.StoreSelection) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """Yield id and metadata by position, from one state of the database."""
-        columns = Columns(vectors=False, texts=False)
-        for rows in self._pages(selected(selection.doc_ids, selection.where), columns):
-            for key, exact, row in rows:
-                yield document_id(_text(key) or "", exact), json.loads(row or b"")
 
-    def _pages(self, chosen: Condition | None, columns: Columns) -> Iterator[list[list[bytes | None]]]:
+        def read(rows: _Rows) -> list[tuple[str, Mapping[str, Any]]]:
+            return [(_doc_id(key, exact), _json(row)) for key, exact, row in rows]
+
+        return chain.from_iterable(self._pages(selection, Columns(vectors=False, texts=False), read))
+
+    def _pages(
+        self, selection: kayak.StoreSelection, columns: Columns, read: Callable[[_Rows], _Page | None]
+    ) -> Iterator[_Page]:
+        """Yield what `read` makes of the rows of each page, except for nothing."""
+        chosen = selected(selection.doc_ids, selection.where)
+        names = sql.SQL(", ").join(map(sql.Identifier, columns.names))
         with self._database.snapshot() as run:
-            plan = self._plan(run, chosen or TRUE, columns)
-            names = sql.SQL(", ").join(map(sql.Identifier, columns.names))
-            for positions in plan:
+            for positions in self._plan(run, chosen or TRUE, columns):
                 # Of all documents a page is a range; of some, a list. Neither holds anything that users wrote.
                 where = (
                     sql.SQL("BETWEEN {} AND {}").format(int(positions[0]), int(positions[-1]))
@@ -105,21 +118,16 @@ class Reader:
                 query = sql.SQL("SELECT {} FROM {} WHERE position {} ORDER BY position").format(
                     names, self._tables.documents, where
                 )
-                rows = run(methodcaller("copied_rows", query))
-                if rows:
-                    yield rows
+                page = run(partial(_read_page, query, read))
+                if page:
+                    yield page
 
     def _plan(self, run: Runner, chosen: Condition, columns: Columns) -> list[Int64Vector]:
         """Return the positions of each page."""
         query = sql.SQL(_PLAN).format(
             size=columns.size(self._tables.extension.schema), documents=self._tables.documents, where=chosen.query
         )
-
-        def work(session: Session) -> bytes | None:
-            found: bytes | None = session.rows(query, chosen.parameters)[0][0]
-            return found
-
-        packed = run(work)
+        packed = run(methodcaller("rows", query, chosen.parameters))[0][0]
         if packed is None:
             return []
         positions, sizes = np.frombuffer(packed, dtype=">i8").reshape(-1, 2).astype(np.int64).T
@@ -132,21 +140,50 @@ class Reader:
             cuts.append(start)
         return np.split(positions, cuts[:-1])
 
-    def _documents(self, rows: list[list[bytes | None]], columns: Columns) -> kayak.LateDocuments:
-        by_name = dict(zip(columns.names, zip(*rows, strict=True), strict=True))
-        keys, exact = map(_text, by_name["doc_id"]), by_name["exact_doc_id"]
-        texts: tuple[str | None, ...] | None = None
+
+def _read_page(query: sql.Composed, read: Callable[[_Rows], _Page], session: Session) -> _Page:
+    with closing(session.copied_rows(query)) as rows:  # a COPY must end before the connection does anything else
+        return read(rows)
+
+
+def _documents(rows: _Rows, columns: Columns, place: str) -> kayak.LateDocuments | None:
+    """Return rows as a batch, or None where there are none; each is converted while the next is on its way."""
+    ids: list[str] = []
+    matrices: list[Float32Matrix] = []
+    texts: list[str | None] = []
+    metadata: list[Mapping[str, Any]] = []
+    for row in rows:
+        fields = iter(row)
+        ids.append(_doc_id(next(fields), next(fields)))
+        matrices.append(read_array(next(fields), place))
         if columns.texts:
-            pairs = zip(by_name["document_text"], by_name["exact_document_text"], strict=True)
-            texts = tuple(_text(plain if plain is not None else bytes_) for plain, bytes_ in pairs)
-        metadata = tuple(map(json.loads, by_name["metadata_json"])) if columns.metadata else None
-        return kayak.LateDocuments(
-            tuple(document_id(key or "", bytes_) for key, bytes_ in zip(keys, exact, strict=True)),
-            read_matrices(by_name["token_vectors"], self._database.place),
-            None if texts is None or all(text is None for text in texts) else texts,
-            metadata,
-        )
+            plain, exact_text = next(fields), next(fields)
+            texts.append(_text(exact_text if plain is None else plain))
+        if columns.metadata:
+            metadata.append(_json(next(fields)))
+    if not ids:
+        return None
+    if len({matrix.shape[1] for matrix in matrices}) > 1:
+        raise foreign(place)
+    offsets = np.cumsum([0, *map(len, matrices)], dtype=np.int64)
+    vectors = np.concatenate(matrices)
+    vectors.flags.writeable = offsets.flags.writeable = False
+    return kayak.LateDocuments(
+        tuple(ids),
+        kayak.IndexBlock(offsets, vectors),
+        tuple(texts) if any(text is not None for text in texts) else None,
+        tuple(metadata) if columns.metadata else None,
+    )
 
 
-def _text(data: bytes | None) -> str | None:
-    return None if data is None else data.decode()
+def _doc_id(key: memoryview | None, exact: memoryview | None) -> str:
+    return document_id(_text(key) or "", None if exact is None else bytes(exact))
+
+
+def _text(data: memoryview | None) -> str | None:
+    return None if data is None else str(data, "utf-8")
+
+
+def _json(data: memoryview | None) -> dict[str, Any]:
+    row: dict[str, Any] = json.loads(bytes(data or b""))
+    return row

@@ -9,7 +9,7 @@ import kayak
 from psycopg import sql
 
 from kayak_pgvector.encoding import is_storable
-from kayak_pgvector.sessions import Session
+from kayak_pgvector.sessions import Session, quoted
 
 FORMAT = 1
 STATE_SUFFIX = "_kayak"
@@ -103,14 +103,14 @@ class VectorExtension:
     array_oid: int
 
     @property
-    def vector(self) -> sql.Identifier:
+    def vector(self) -> sql.SQL:
         """The type `vector`."""
-        return sql.Identifier(self.schema, "vector")
+        return quoted(self.schema, "vector")
 
     @property
     def negative_inner_product(self) -> sql.Composed:
         """The operator `<#>`."""
-        return sql.SQL("OPERATOR({}.<#>)").format(sql.Identifier(self.schema))
+        return sql.SQL("OPERATOR({}.<#>)").format(quoted(self.schema))
 
 
 @attrs.frozen
@@ -122,19 +122,19 @@ class Tables:
     extension: VectorExtension
 
     @property
-    def documents(self) -> sql.Identifier:
+    def documents(self) -> sql.SQL:
         """The table of documents."""
-        return sql.Identifier(self.schema, self.name)
+        return quoted(self.schema, self.name)
 
     @property
-    def state(self) -> sql.Identifier:
+    def state(self) -> sql.SQL:
         """The table with one row: generation, dimension, encoder."""
-        return sql.Identifier(self.schema, self.name + STATE_SUFFIX)
+        return quoted(self.schema, self.name + STATE_SUFFIX)
 
     @property
     def quoted_name(self) -> str:
         """The table of documents as PostgreSQL quotes it."""
-        return self.documents.as_string(None)
+        return sql.Identifier(self.schema, self.name).as_string(None)
 
 
 def check_name(name: object, argument: str, most_bytes: int) -> str:
@@ -222,7 +222,7 @@ def require_tables(session: Session, tables: Tables) -> None:
     found = session.rows(sql.SQL("SELECT format FROM {}").format(tables.state))
     if not found:
         raise kayak.StoreSchemaError(
-            f"table {tables.state.as_string(None)} has lost its row; restore it, or copy the documents to a new store"
+            f"the state table of {tables.quoted_name} has lost its row; restore it, or begin a new store"
         )
     if found[0][0] != FORMAT:
         raise kayak.StoreVersionError(
@@ -253,27 +253,27 @@ def _create(session: Session, tables: Tables) -> None:
 
 def _differences(session: Session, tables: Tables, name: str, expected: Mapping[str, str]) -> list[str]:
     found = session.rows(_RELATION, (tables.schema, name))
-    quoted = sql.Identifier(tables.schema, name).as_string(None)
+    table = sql.Identifier(tables.schema, name).as_string(None)
     if not found:
-        return [f"table {quoted} is missing"]
+        return [f"table {table} is missing"]
     oid, kind = found[0]
     if kind not in ("r", "p"):
-        return [f"{quoted} is not a table"]
+        return [f"{table} is not a table"]
     columns = {row[0]: row[1:] for row in session.rows(_COLUMNS, (oid,))}
     types = _TYPES | {"vector": tables.extension.vector_oid, "vector[]": tables.extension.array_oid}
     differences = [
-        f"{quoted} has no column {column} ({kind})" for column, kind in expected.items() if column not in columns
+        f"{table} has no column {column} ({kind})" for column, kind in expected.items() if column not in columns
     ]
     differences += [
-        f"column {column} of {quoted} is {columns[column][1]}, expected {kind}"
+        f"column {column} of {table} is {columns[column][1]}, expected {kind}"
         for column, kind in expected.items()
         if column in columns and columns[column][0] != types[kind]
     ]
     differences += [
-        f"column {column!r} of {quoted} must be filled, but Kayak does not know it"
+        f"column {column!r} of {table} must be filled, but Kayak does not know it"
         for column, (_, _, must_be_filled) in columns.items()
         if must_be_filled and column not in expected
     ]
     if not differences and "doc_id" in expected and not session.rows(_UNIQUE, (oid,))[0][0]:
-        differences.append(f"column doc_id of {quoted} has no unique index")
+        differences.append(f"column doc_id of {table} has no unique index")
     return differences

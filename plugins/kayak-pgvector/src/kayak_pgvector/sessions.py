@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any, LiteralString, TypeAlias, TypeVar
 
@@ -20,6 +20,14 @@ Query: TypeAlias = LiteralString | sql.SQL | sql.Composed
 _Result = TypeVar("_Result")
 Work: TypeAlias = "Callable[[Session], _Result]"
 Runner: TypeAlias = "Callable[[Work[Any]], Any]"
+
+
+def quoted(*names: str) -> sql.SQL:
+    """Return a name, or several joined by dots, as the client quotes it, for a statement with parameters.
+
+    `sql.Identifier` leaves a % in a name alone, which the client would then take for a placeholder.
+    """
+    return sql.SQL(sql.Identifier(*names).as_string(None).replace("%", "%%"))
 
 
 class _Cursor(psycopg.Cursor[TupleRow]):
@@ -44,26 +52,30 @@ class Session:
     adapters: AdaptersMap
 
     def rows(self, query: Query, parameters: Sequence[Any] = ()) -> list[TupleRow]:
-        """Run a query and return its rows."""
+        """Run a query and return its rows; write % as %% in it."""
         with _Cursor(self.connection, self.adapters) as cursor:
             return cursor.execute(query, parameters).fetchall()
 
     def execute(self, query: Query, parameters: Sequence[Any] = ()) -> int:
-        """Run a statement and return the number of rows that it changed."""
+        """Run a statement and return the number of rows that it changed; write % as %% in it."""
         with _Cursor(self.connection, self.adapters) as cursor:
-            return cursor.execute(query, parameters or None).rowcount
+            return cursor.execute(query, parameters).rowcount
 
     def execute_many(self, query: Query, parameters: Iterable[Sequence[Any]]) -> None:
         """Run a statement once for each row of parameters, without waiting for each answer."""
         with _Cursor(self.connection, self.adapters) as cursor:
             cursor.executemany(query, parameters)
 
-    def copied_rows(self, query: sql.Composed) -> list[list[bytes | None]]:
-        """Return the fields, in binary format, of the rows that a query selects."""
-        statement = sql.SQL("COPY ({}) TO STDOUT (FORMAT binary)").format(query)
+    def copied_rows(self, query: sql.Composed) -> Generator[list[memoryview | None], None, None]:
+        """Yield the fields, in binary format, of the rows that a query selects; read all before anything else."""
+        # Without parameters, which COPY cannot have, the client takes % as it is.
+        selected = sql.SQL(query.as_string(None).replace("%%", "%"))
+        statement = sql.SQL("COPY ({}) TO STDOUT (FORMAT binary)").format(selected)
         with _Cursor(self.connection, self.adapters) as cursor, cursor.copy(statement) as copy:
-            rows = [copy_fields(row, first=number == 0) for number, row in enumerate(copy)]
-        return rows[:-1]  # the last one is the end mark
+            for number, row in enumerate(copy):
+                fields = copy_fields(row, first=number == 0)
+                if fields:  # the end mark has none
+                    yield fields
 
 
 class Database:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -90,18 +89,18 @@ def _array_bytes(matrix: Float32Matrix, vector_oid: int) -> bytearray:
     return data
 
 
-def copy_fields(row: Buffer, *, first: bool) -> list[bytes | None]:
+def copy_fields(row: Buffer, *, first: bool) -> list[memoryview | None]:
     """Return the fields of one row of a binary COPY; none for its end mark.
 
     Args:
         row: the row.
         first: whether it is the first one, which carries the header.
     """
-    data = bytes(row)
+    data = memoryview(row)
     position = _COPY_HEADER_BYTES if first else 0
     (count,) = _FIELD_COUNT.unpack_from(data, position)
     position += _FIELD_COUNT.size
-    fields: list[bytes | None] = []
+    fields: list[memoryview | None] = []
     for _ in range(count):
         (length,) = _FIELD_LENGTH.unpack_from(data, position)
         position += _FIELD_LENGTH.size
@@ -110,38 +109,32 @@ def copy_fields(row: Buffer, *, first: bool) -> list[bytes | None]:
     return fields
 
 
-def read_matrices(arrays: Sequence[bytes | None], place: str) -> kayak.IndexBlock:
-    """Return `vector[]` values, in binary format, as one block of read-only float32 vectors.
+def read_array(data: memoryview | None, place: str) -> Float32Matrix:
+    """Return a `vector[]` value, in binary format, as a float32 matrix.
 
     Args:
-        arrays: one value a document.
+        data: the value.
         place: what messages call the table.
 
     Raises:
-        StoreCorruptError: a value is null, empty, or its vectors differ in dimension.
+        StoreCorruptError: the value is null, empty, or its vectors differ in dimension.
     """
-    offsets = np.zeros(len(arrays) + 1, dtype=np.int64)
-    for number, data in enumerate(arrays):
-        if data is None or len(data) <= _ARRAY_HEADER.size:
-            raise _foreign(place)
-        offsets[number + 1] = offsets[number] + _ARRAY_HEADER.unpack_from(data)[3]
-    dim = _VECTOR_HEADER.unpack_from(arrays[0] or b"", _ARRAY_HEADER.size + _FIELD_LENGTH.size)[0]
-    vectors = np.empty((int(offsets[-1]), dim), dtype=np.float32)
-    dtype = _element_dtype(dim)
-    bounds = offsets.tolist()
-    for number, data in enumerate(arrays):
-        start, stop = bounds[number], bounds[number + 1]
-        if data is None or len(data) != array_byte_size(stop - start, dim):
-            raise _foreign(place)
-        elements = np.frombuffer(data, dtype, offset=_ARRAY_HEADER.size)
-        if (elements["dim"] != dim).any():
-            raise _foreign(place)
-        vectors[start:stop] = elements["values"]
-    vectors.flags.writeable = offsets.flags.writeable = False
-    return kayak.IndexBlock(offsets, vectors)
+    if data is None or len(data) <= _ARRAY_HEADER.size:
+        raise foreign(place)
+    count = _ARRAY_HEADER.unpack_from(data)[3]
+    dim = _VECTOR_HEADER.unpack_from(data, _ARRAY_HEADER.size + _FIELD_LENGTH.size)[0]
+    if dim < 1 or len(data) != array_byte_size(count, dim):
+        raise foreign(place)
+    # Two words, a length and a dimension, come before the values of each vector. Swapping all words at once is
+    # faster than reading the values from between them.
+    words = np.frombuffer(data, ">u4", offset=_ARRAY_HEADER.size).astype(np.uint32).reshape(count, 2 + dim)
+    if (words[:, 1] != dim << 16).any():
+        raise foreign(place)
+    return words[:, 2:].view(np.float32)
 
 
-def _foreign(place: str) -> kayak.StoreCorruptError:
+def foreign(place: str) -> kayak.StoreCorruptError:
+    """Describe token vectors that Kayak did not write."""
     return kayak.StoreCorruptError(
         f"{place} holds token vectors that Kayak did not write: null, empty, or of several dimensions. Find the rows "
         "where cardinality(token_vectors) differs from token_count, and delete or upsert those documents."
