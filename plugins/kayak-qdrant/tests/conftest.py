@@ -22,7 +22,7 @@ from qdrant_client import QdrantClient, models
 from qdrant_client import grpc as messages
 from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc
 
-IMAGE = "qdrant/qdrant:v1.20.0"
+IMAGE = "qdrant/qdrant:v1.19.1"
 START_SECONDS = 60
 
 

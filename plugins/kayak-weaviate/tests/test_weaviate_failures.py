@@ -160,7 +160,7 @@ def test_the_embedded_server_finds_its_port_taken(tmp_path: Path) -> None:
         (weaviate_errors.WeaviateClosedClientError(), kayak.StoreUnavailableError, r"connect\(\)"),
         (weaviate_errors.WeaviateTimeoutError("slow"), kayak.StoreUnavailableError, "timeout="),
         (weaviate_errors.WeaviateRetryError("x", 3), kayak.StoreUnavailableError, "both ports"),
-        (weaviate_errors.WeaviateGRPCUnavailableError("v1.39.8", ("h", 1)), kayak.StoreUnavailableError, "ports"),
+        (weaviate_errors.WeaviateGRPCUnavailableError("v1.39.6", ("h", 1)), kayak.StoreUnavailableError, "ports"),
         (httpx.ReadError("reset by peer"), kayak.StoreUnavailableError, "reset by peer"),
         (weaviate_errors.WeaviateQueryError("query maximum results exceeded", "x"), kayak.StoreError, "10,000"),
         (weaviate_errors.WeaviateQueryError("could not find class X", "x"), kayak.StoreError, "open the store again"),

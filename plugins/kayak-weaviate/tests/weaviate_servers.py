@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 import httpx
 
-IMAGE = "semitechnologies/weaviate:1.39.8"
+IMAGE = "semitechnologies/weaviate:1.39.6"
 START_SECONDS = 90
 NO_SERVER = (
     "no Weaviate server: set KAYAK_TEST_WEAVIATE_URL (and KAYAK_TEST_WEAVIATE_GRPC_URL or _API_KEY where needed), put "

@@ -16,7 +16,7 @@ from weaviate.embedded import EmbeddedOptions
 
 from kayak_weaviate.errors import translated
 
-EMBEDDED_VERSION: Final = "1.39.8"
+EMBEDDED_VERSION: Final = "1.39.6"
 OLDEST_SERVER: Final = (1, 33)
 """The first version whose filters have an exact complement."""
 
