@@ -118,8 +118,11 @@ class LanceDBLateStore(kayak.DatabaseLateStore):
             return
         table = found[0]
         columns = [ID, VECTORS, *([TEXT] if selection.texts else []), *([METADATA] if selection.metadata else [])]
-        for batch in scan(table, columns, selection, rows_at_a_time(table), str(self._location)):
-            yield to_documents(batch, str(self._location))
+        place = str(self._location)
+        with translated("read", place):
+            rows = rows_at_a_time(table)
+        for batch in scan(table, columns, selection, rows, place):
+            yield to_documents(batch, place)
 
     def read_metadata(self, selection: kayak.StoreSelection) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """Yield id and metadata of the selected documents."""
@@ -155,6 +158,7 @@ class LanceDBLateStore(kayak.DatabaseLateStore):
             ]
             texts = table.count_rows(f"{TEXT} IS NOT NULL")
             metadata = table.count_rows(f"{METADATA} IS NOT NULL")
+            size = self._byte_size(table)
         return kayak.LateStoreStats(
             self.kind,
             sum(map(len, counted)),
@@ -162,7 +166,7 @@ class LanceDBLateStore(kayak.DatabaseLateStore):
             state.vector_dim,
             texts > 0,
             metadata > 0,
-            self._byte_size(table),
+            size,
             encoder_fingerprint=state.encoder,
         )
 
@@ -256,7 +260,10 @@ class LanceDBLateStore(kayak.DatabaseLateStore):
         """Return the table's identity and version, which any change of content moves; so does maintenance."""
         self._check_open()
         found = self._current()
-        return "none" if found is None else f"{found[1].store_id}:{found[0].version}"
+        if found is None:
+            return "none"
+        with translated("read", str(self._location)):
+            return f"{found[1].store_id}:{found[0].version}"
 
     def encoder_fingerprint(self) -> str | None:
         """Return what encoded the corpus, or None where unknown."""
@@ -264,21 +271,12 @@ class LanceDBLateStore(kayak.DatabaseLateStore):
         found = self._current()
         return None if found is None else found[1].encoder
 
-    def set_encoder_fingerprint(self, fingerprint: str) -> None:
+    def write_encoder_fingerprint(self, fingerprint: str) -> None:
         """Remember what encodes the corpus.
 
         Raises:
-            InvalidTypeError: not a string.
-            InvalidInputError: not UTF-8.
             StoreError: the table cannot be written.
         """
-        self._check_open()
-        if not isinstance(fingerprint, str):
-            raise kayak.InvalidTypeError(f"a fingerprint is a string, got {type(fingerprint).__name__}")
-        try:
-            fingerprint.encode()
-        except UnicodeEncodeError as error:
-            raise kayak.InvalidInputError("the fingerprint holds a lone surrogate and cannot be stored") from error
         if self.encoder_fingerprint() == fingerprint:
             return
         table = self._documents.created()
