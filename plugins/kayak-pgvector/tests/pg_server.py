@@ -7,6 +7,7 @@ order: the environment variable `KAYAK_TEST_POSTGRES_URL`; `initdb` and `postgre
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import shutil
@@ -14,7 +15,8 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -99,7 +101,12 @@ def started_server(tools: Path, **settings: str) -> Iterator[str]:
             server = subprocess.Popen(command, **{**shell, "stdout": log})
         try:
             url = f"postgresql://postgres:{PASSWORD}@/postgres?host={folder}"
-            _wait_until_up(server, url, folder / "log")
+
+            def require_running() -> None:
+                if server.poll() is not None:
+                    raise NoServerError(f"the server does not start:\n{(folder / 'log').read_text('utf-8')}")
+
+            _wait_until_up(url, require_running)
             yield url
         finally:
             server.send_signal(signal.SIGINT)  # PostgreSQL's "fast" shutdown
@@ -124,14 +131,15 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("PG")} | {"LC_ALL": "C"}
 
 
-def _wait_until_up(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
+def _wait_until_up(url: str, require_running: Callable[[], None]) -> None:
     give_up = time.monotonic() + START_SECONDS
     while True:
         try:
             psycopg.connect(url, connect_timeout=5).close()
         except psycopg.OperationalError as error:
-            if server.poll() is not None or time.monotonic() > give_up:
-                raise NoServerError(f"the server does not start ({error}):\n{log.read_text('utf-8')}") from error
+            require_running()
+            if time.monotonic() > give_up:
+                raise NoServerError(f"the server does not answer: {error}") from error
             time.sleep(0.02)
         else:
             return
@@ -149,15 +157,21 @@ def container_url() -> Iterator[str]:
         "`initdb` and `postgres` on PATH), or install `testcontainers` and start a Docker engine"
     )
     try:
-        import docker
-        from testcontainers.postgres import PostgresContainer
+        from docker.errors import DockerException
+        from testcontainers.core.container import DockerContainer
     except ImportError as error:
         raise NoServerError(f"no PostgreSQL server for tests ({error}): {missing}") from error
     try:
-        container = PostgresContainer(IMAGE, password=PASSWORD, driver=None).start()
-    except (docker.errors.DockerException, OSError) as error:
+        container = DockerContainer(IMAGE).with_env("POSTGRES_PASSWORD", PASSWORD).with_exposed_ports(5432).start()
+    except (DockerException, OSError) as error:
+        with warnings.catch_warnings():  # where no engine answers, the Docker client leaves its socket open
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
         raise NoServerError(f"no PostgreSQL server for tests ({error}): {missing}") from error
     try:
-        yield container.get_connection_url()
+        place = f"{container.get_container_host_ip()}:{container.get_exposed_port(5432)}"
+        url = f"postgresql://postgres:{PASSWORD}@{place}/postgres"
+        _wait_until_up(url, lambda: None)
+        yield url
     finally:
         container.stop()

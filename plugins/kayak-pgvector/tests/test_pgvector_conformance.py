@@ -62,19 +62,20 @@ class TestOneConnection(StoreConformance):
         return reopen
 
 
+@pytest.fixture(scope="module")
+def container():
+    try:
+        with container_url() as url:
+            yield url
+    except NoServerError as error:
+        pytest.skip(str(error))
+
+
 @pytest.mark.containers
 class TestInAContainer(StoreConformance):
     """The same on a server in a container, with a pinned image."""
 
     examples = 10
-
-    @pytest.fixture(scope="class")
-    def container(self):
-        try:
-            with container_url() as url:
-                yield url
-        except NoServerError as error:
-            pytest.skip(str(error))
 
     @pytest.fixture
     def store(self, container, table_name):

@@ -194,20 +194,16 @@ class PgvectorLateStore(kayak.DatabaseLateStore):
         fingerprint: str | None = self._state("encoder_fingerprint")
         return fingerprint
 
-    def set_encoder_fingerprint(self, fingerprint: str) -> None:
+    def write_encoder_fingerprint(self, fingerprint: str) -> None:
         """Remember what encodes the corpus.
 
         Raises:
-            InvalidTypeError: not a string.
-            InvalidInputError: it holds NUL or a lone surrogate.
+            InvalidInputError: it holds NUL.
             StoreError: the store cannot be written.
         """
-        self._check_open()
-        if not isinstance(fingerprint, str):
-            raise kayak.InvalidTypeError(f"a fingerprint is a string, got {type(fingerprint).__name__}")
         if not is_storable(fingerprint):
             raise kayak.InvalidInputError(
-                f"the fingerprint {fingerprint!r:.200} holds NUL or a lone surrogate, which PostgreSQL cannot store"
+                f"the fingerprint {fingerprint!r:.200} holds NUL, which PostgreSQL cannot store"
             )
         query = sql.SQL("UPDATE {} SET encoder_fingerprint = %s").format(self._tables.state)
         self._database.run(lambda session: session.execute(query, (fingerprint,)), writes=True)
