@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -9,8 +10,9 @@ import socket
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -114,16 +116,29 @@ def server(folder: Path) -> Iterator[Server]:
             yield running
 
 
+def docker_problem() -> str | None:
+    """Why no Docker engine can be used; None where one answers."""
+    docker = pytest.importorskip("docker")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # the client forgets a socket that could not connect
+        try:
+            with closing(docker.from_env()) as client:
+                client.ping()
+        except docker.errors.DockerException as error:
+            return str(error)
+        finally:
+            gc.collect()
+    return None
+
+
 @contextmanager
 def container() -> Iterator[Server]:
     """A server in a container; skips where no Docker engine answers."""
-    docker = pytest.importorskip("docker")
-    try:
-        docker.from_env().ping()
-    except docker.errors.DockerException as error:
+    problem = docker_problem()
+    if problem:
         pytest.skip(
             f"no Chroma server: {URL_VARIABLE} is not set, there is no `chroma` executable beside this Python or on "
-            f"PATH, and no Docker engine answers ({error})"
+            f"PATH, and no Docker engine answers ({problem})"
         )
     from testcontainers.core.container import DockerContainer
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 
 import pytest
-from chroma_servers import container, own_client
+from chroma_servers import own_client
 from kayak.testing import StoreConformance
 from kayak_chromadb.plugin import open_chroma_store
 
@@ -61,10 +61,9 @@ class TestServer(ServerConformance):
 
 @pytest.mark.containers
 class TestContainer(ServerConformance):
-    @pytest.fixture(scope="session")
-    def chroma_server(self):
-        with container() as running:
-            yield running
+    @pytest.fixture
+    def arguments(self, chroma_container):
+        return {**chroma_container.arguments, "collection_name": f"conformance-{uuid.uuid4().hex}"}
 
 
 class TestOwnClient(StoreConformance):

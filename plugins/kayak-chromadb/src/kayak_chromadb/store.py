@@ -236,11 +236,8 @@ class ChromaLateStore(kayak.DatabaseLateStore):
             found = collection_metadata(self._connection.client, self._collection.name).get(FINGERPRINT_KEY)
         return found if isinstance(found, str) else None
 
-    def set_encoder_fingerprint(self, fingerprint: str) -> None:
+    def write_encoder_fingerprint(self, fingerprint: str) -> None:
         """Remember what encodes the corpus, in the collection's metadata; the rest of them stays."""
-        self._check_open()
-        if not isinstance(fingerprint, str):
-            raise kayak.InvalidTypeError(f"a fingerprint is a string, got {type(fingerprint).__name__}")
         with self._connection.writing, chroma_calls(self._place):
             metadata = collection_metadata(self._connection.client, self._collection.name)
             self._collection.modify(metadata=metadata | {FINGERPRINT_KEY: fingerprint})
