@@ -239,9 +239,7 @@ class Qdrant(Engine):
                 for start in range(0, len(ids), 100):
                     part = matrices[start : start + 100]
                     points = [
-                        models.PointStruct(
-                            id=number + i, vector={"tok": matrix.tolist()}, payload={"id": ids[start + i]}
-                        )
+                        models.PointStruct(id=number + i, vector={"tok": rows.tolist()}, payload={"id": ids[start + i]})
                         for i, rows in enumerate(part)
                     ]
                     self.client.upsert("raw", points, wait=True)

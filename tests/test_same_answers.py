@@ -1,4 +1,4 @@
-"""One real collection in every store: exact search gives the same answers, and the stores' own searches are measured."""
+"""One real collection in every store: exact search answers the same, and the stores' own searches are measured."""
 
 from __future__ import annotations
 

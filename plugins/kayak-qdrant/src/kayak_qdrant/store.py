@@ -146,11 +146,8 @@ class QdrantLateStore(kayak.DatabaseLateStore):
         state = inspect_collection(self._connection)
         return self._pending_fingerprint if state is None else state.encoder
 
-    def set_encoder_fingerprint(self, fingerprint: str) -> None:
+    def write_encoder_fingerprint(self, fingerprint: str) -> None:
         """Remember what encodes the corpus; before the first upsert in this object, then in the collection."""
-        self._check_open()
-        if not isinstance(fingerprint, str):
-            raise kayak.InvalidTypeError(f"a fingerprint is a string, got {type(fingerprint).__name__}")
         with self._guard:
             self._pending_fingerprint = fingerprint
             if self._known_state() is not None:

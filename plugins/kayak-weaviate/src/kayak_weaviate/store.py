@@ -152,11 +152,8 @@ class WeaviateLateStore(kayak.DatabaseLateStore):
         with translated("read the description", self._place):
             return described_encoder(self._collection.config.get().description)
 
-    def set_encoder_fingerprint(self, fingerprint: str) -> None:
+    def write_encoder_fingerprint(self, fingerprint: str) -> None:
         """Write down in the collection's description what encodes the documents."""
-        self._check_open()
-        if not isinstance(fingerprint, str):
-            raise kayak.InvalidTypeError(f"fingerprint must be a string, got {type(fingerprint).__name__}")
         with translated("write the description", self._place):
             self._collection.config.update(description=describe(fingerprint))
 
