@@ -7,15 +7,14 @@ order: the environment variable `KAYAK_TEST_POSTGRES_URL`; `initdb` and `postgre
 
 from __future__ import annotations
 
-import gc
 import importlib.util
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -162,11 +161,9 @@ def container_url() -> Iterator[str]:
     except ImportError as error:
         raise NoServerError(f"no PostgreSQL server for tests ({error}): {missing}") from error
     try:
+        _require_engine()
         container = DockerContainer(IMAGE).with_env("POSTGRES_PASSWORD", PASSWORD).with_exposed_ports(5432).start()
     except (DockerException, OSError) as error:
-        with warnings.catch_warnings():  # where no engine answers, the Docker client leaves its socket open
-            warnings.simplefilter("ignore", ResourceWarning)
-            gc.collect()
         raise NoServerError(f"no PostgreSQL server for tests ({error}): {missing}") from error
     try:
         place = f"{container.get_container_host_ip()}:{container.get_exposed_port(5432)}"
@@ -175,3 +172,11 @@ def container_url() -> Iterator[str]:
         yield url
     finally:
         container.stop()
+
+
+def _require_engine() -> None:
+    """Raise an `OSError` where no Docker engine listens; the Docker client would then leave a socket open."""
+    host = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    if host.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as engine:
+            engine.connect(host.removeprefix("unix://"))
