@@ -125,6 +125,7 @@ def test_export_batches_have_the_size_that_was_asked_for(store, size):
     assert [doc_id for batch in batches for doc_id in batch.doc_ids] == [f"d{number}" for number in range(7)]
     assert [text for batch in batches for text in batch.texts] == [f"text d{number}" for number in range(7)]
     assert [row["number"] for batch in batches for row in batch.metadata] == list(range(7))
+    assert not any(batch.block.vectors.flags.writeable or batch.block.offsets.flags.writeable for batch in batches)
     assert [float(m[-1, 0]) for batch in batches for m in batch.token_matrices] == list(range(7))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from kayak.contracts.where import Where
 from kayak.values import IndexBlock, LateDocuments
+from kayak.values.blocks import offsets_from_counts
 
 
 def metadata_of(batch: LateDocuments) -> Sequence[Mapping[str, Any]]:
@@ -46,7 +47,7 @@ def _part(batch: LateDocuments, start: int, stop: int) -> LateDocuments:
     if stop - start == batch.document_count:
         return batch
     bounds = batch.block.offsets[start : stop + 1]
-    block = IndexBlock(bounds - bounds[0], batch.block.vectors[bounds[0] : bounds[-1]])
+    block = IndexBlock(offsets_from_counts(np.diff(bounds)), batch.block.vectors[bounds[0] : bounds[-1]])
     texts, metadata = batch.texts, batch.metadata
     return LateDocuments(
         batch.doc_ids[start:stop], block, texts and texts[start:stop], metadata and metadata[start:stop]
@@ -57,7 +58,9 @@ def _joined(parts: list[LateDocuments]) -> LateDocuments:
     if len(parts) == 1:
         return parts[0]
     counts = np.concatenate([part.block.counts for part in parts])
-    block = IndexBlock(np.cumsum([0, *counts]), np.concatenate([part.block.vectors for part in parts]))
+    vectors = np.concatenate([part.block.vectors for part in parts])
+    vectors.flags.writeable = False
+    block = IndexBlock(offsets_from_counts(counts), vectors)
     texts = None
     if any(part.texts is not None for part in parts):
         texts = tuple(text for part in parts for text in part.texts or (None,) * part.document_count)
