@@ -137,14 +137,15 @@ class DatabaseLateStore(BaseLateStore):
         layout: str = PACKED_LAYOUT,
     ) -> LateIndex:
         """Load the selected documents as an index of one block a batch; see `LateStore.load_index`."""
-        batches = list(self._selected(doc_ids, where, texts=include_text, metadata=False))
+        wanted, reading = self._selected(doc_ids, where, texts=include_text, metadata=False)
+        batches = list(reading)
         if not batches:
             raise empty_selection(self.kind, doc_ids, where)
         check_layout(layout, INDEX_LAYOUTS, batches[0].vector_dim, "index")
         found = [doc_id for batch in batches for doc_id in batch.doc_ids]
         rows = np.arange(len(found), dtype=np.int64)
-        if doc_ids is not None:
-            place = {doc_id: number for number, doc_id in enumerate(doc_ids)}
+        if wanted is not None:
+            place = {doc_id: number for number, doc_id in enumerate(wanted)}
             order = np.argsort([place[doc_id] for doc_id in found])
             rows[order] = np.arange(len(found))
             found = [found[number] for number in order.tolist()]
@@ -171,7 +172,7 @@ class DatabaseLateStore(BaseLateStore):
     ) -> Iterator[LateDocuments]:
         """Export the selected documents, with texts and metadata, in batches; see `LateStore.documents`."""
         size = non_negative_int(batch_size, "batch_size", minimum=1)
-        return rebatched(self._selected(doc_ids, where, texts=True, metadata=True), size)
+        return rebatched(self._selected(doc_ids, where, texts=True, metadata=True)[1], size)
 
     def search_candidates(
         self,
@@ -234,16 +235,29 @@ class DatabaseLateStore(BaseLateStore):
 
     def _selected(
         self, doc_ids: DocIdsInput | None, where: MetadataFilterInput, *, texts: bool, metadata: bool
-    ) -> Iterator[LateDocuments]:
-        """Return batches of exactly the selected documents; arguments are checked before the first is read."""
+    ) -> tuple[tuple[str, ...] | None, Iterator[LateDocuments]]:
+        """Return the order of the ids, where one is given, and batches of exactly the selected documents.
+
+        Where a part of the filter is left to the client and rejects most documents, it looks at metadata first, and
+        reads the vectors of the others by id.
+        """
         self._check_open()
         ids = None if doc_ids is None else document_ids(doc_ids)
         condition = parse_where(where)
         pushed, rest = (None, None) if condition is None else self.split_filter(condition)
         if ids == ():
-            return iter(())
-        batches = self._read(StoreSelection(ids, pushed, texts, metadata or rest is not None))
-        return batches if rest is None else matching(batches, rest)
+            return ids, iter(())
+        if rest is None:
+            return ids, self._read(StoreSelection(ids, pushed, texts, metadata))
+        listed = list(self.read_metadata(StoreSelection(ids, pushed)))
+        chosen = tuple(doc_id for doc_id, row in listed if rest.matches(row))
+        if not chosen:
+            return ids, iter(())
+        if 2 * len(chosen) < len(listed):
+            kept = frozenset(chosen)
+            ids = chosen if ids is None else tuple(doc_id for doc_id in ids if doc_id in kept)
+        # Whatever was listed may have changed since.
+        return ids, matching(self._read(StoreSelection(ids, pushed, texts, metadata=True)), rest)
 
     def _read(self, selection: StoreSelection) -> Iterator[LateDocuments]:
         """Yield what `read_batches` yields, for as long as the store is open."""
