@@ -13,14 +13,14 @@ from typing import Any, TypeAlias, TypeVar
 import attrs
 import kayak
 import numpy as np
-from kayak.typing import Float32Matrix, Int64Vector
+from kayak.typing import Int64Vector
 from psycopg import sql
 
 from kayak_pgvector.encoding import document_id, document_key
 from kayak_pgvector.filters import TRUE, Condition, condition, joined
 from kayak_pgvector.schema import Tables
 from kayak_pgvector.sessions import Database, Runner, Session, quoted
-from kayak_pgvector.wire import foreign, read_array
+from kayak_pgvector.wire import BlockBuilder
 
 _Rows: TypeAlias = Iterable[list[memoryview | None]]
 _Page = TypeVar("_Page")
@@ -88,27 +88,27 @@ class Reader:
         """Yield documents by position, in batches of about `PAGE_BYTES`, from one state of the database."""
         columns = Columns(texts=selection.texts, metadata=selection.metadata)
 
-        def read(rows: _Rows) -> kayak.LateDocuments | None:
-            return _documents(rows, columns, self._database.place)
+        def read(rows: _Rows, byte_size: int) -> kayak.LateDocuments | None:
+            return _documents(rows, columns, BlockBuilder(byte_size, self._database.place))
 
         return self._pages(selection, columns, read)
 
     def metadata(self, selection: kayak.StoreSelection) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """Yield id and metadata by position, from one state of the database."""
 
-        def read(rows: _Rows) -> list[tuple[str, Mapping[str, Any]]]:
+        def read(rows: _Rows, _byte_size: int) -> list[tuple[str, Mapping[str, Any]]]:
             return [(_doc_id(key, exact), _json(row)) for key, exact, row in rows]
 
         return chain.from_iterable(self._pages(selection, Columns(vectors=False, texts=False), read))
 
     def _pages(
-        self, selection: kayak.StoreSelection, columns: Columns, read: Callable[[_Rows], _Page | None]
+        self, selection: kayak.StoreSelection, columns: Columns, read: Callable[[_Rows, int], _Page | None]
     ) -> Iterator[_Page]:
         """Yield what `read` makes of the rows of each page, except for nothing."""
         chosen = selected(selection.doc_ids, selection.where)
         names = sql.SQL(", ").join(map(sql.Identifier, columns.names))
         with self._database.snapshot() as run:
-            for positions in self._plan(run, chosen or TRUE, columns):
+            for positions, byte_size in self._plan(run, chosen or TRUE, columns):
                 # Of all documents a page is a range; of some, a list. Neither holds anything that users wrote.
                 where = (
                     sql.SQL("BETWEEN {} AND {}").format(int(positions[0]), int(positions[-1]))
@@ -118,12 +118,12 @@ class Reader:
                 query = sql.SQL("SELECT {} FROM {} WHERE position {} ORDER BY position").format(
                     names, self._tables.documents, where
                 )
-                page = run(partial(_read_page, query, read))
+                page = run(partial(_read_page, query, read, byte_size))
                 if page:
                     yield page
 
-    def _plan(self, run: Runner, chosen: Condition, columns: Columns) -> list[Int64Vector]:
-        """Return the positions of each page."""
+    def _plan(self, run: Runner, chosen: Condition, columns: Columns) -> list[tuple[Int64Vector, int]]:
+        """Return the positions and the bytes of each page."""
         query = sql.SQL(_PLAN).format(
             size=columns.size(self._tables.extension.schema), documents=self._tables.documents, where=chosen.query
         )
@@ -138,39 +138,35 @@ class Reader:
             before = int(ends[start] - sizes[start])
             start = max(start + 1, int(np.searchsorted(ends, before + PAGE_BYTES, side="right")))
             cuts.append(start)
-        return np.split(positions, cuts[:-1])
+        totals = np.diff(ends[np.array(cuts) - 1], prepend=0)
+        return list(zip(np.split(positions, cuts[:-1]), totals.tolist(), strict=True))
 
 
-def _read_page(query: sql.Composed, read: Callable[[_Rows], _Page], session: Session) -> _Page:
+def _read_page(query: sql.Composed, read: Callable[[_Rows, int], _Page], byte_size: int, session: Session) -> _Page:
     with closing(session.copied_rows(query)) as rows:  # a COPY must end before the connection does anything else
-        return read(rows)
+        return read(rows, byte_size)
 
 
-def _documents(rows: _Rows, columns: Columns, place: str) -> kayak.LateDocuments | None:
+def _documents(rows: _Rows, columns: Columns, vectors: BlockBuilder) -> kayak.LateDocuments | None:
     """Return rows as a batch, or None where there are none; each is converted while the next is on its way."""
     ids: list[str] = []
-    matrices: list[Float32Matrix] = []
     texts: list[str | None] = []
     metadata: list[Mapping[str, Any]] = []
     for row in rows:
         fields = iter(row)
         ids.append(_doc_id(next(fields), next(fields)))
-        matrices.append(read_array(next(fields), place))
+        vectors.add(next(fields))
         if columns.texts:
             plain, exact_text = next(fields), next(fields)
             texts.append(_text(exact_text if plain is None else plain))
         if columns.metadata:
             metadata.append(_json(next(fields)))
-    if not ids:
+    block = vectors.block()
+    if block is None:
         return None
-    if len({matrix.shape[1] for matrix in matrices}) > 1:
-        raise foreign(place)
-    offsets = np.cumsum([0, *map(len, matrices)], dtype=np.int64)
-    vectors = np.concatenate(matrices)
-    vectors.flags.writeable = offsets.flags.writeable = False
     return kayak.LateDocuments(
         tuple(ids),
-        kayak.IndexBlock(offsets, vectors),
+        block,
         tuple(texts) if any(text is not None for text in texts) else None,
         tuple(metadata) if columns.metadata else None,
     )

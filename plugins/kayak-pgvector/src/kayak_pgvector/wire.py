@@ -133,6 +133,48 @@ def read_array(data: memoryview | None, place: str) -> Float32Matrix:
     return words[:, 2:].view(np.float32)
 
 
+class BlockBuilder:
+    """Collects matrices in one array, into which each is copied while it is in the processor's cache.
+
+    Args:
+        byte_size: how many bytes of vectors are expected; the array grows if there are more.
+        place: what messages call the table.
+    """
+
+    def __init__(self, byte_size: int, place: str) -> None:
+        self._expected = byte_size
+        self._place = place
+        self._vectors: Float32Matrix | None = None
+        self._bounds = [0]
+
+    def add(self, array: memoryview | None) -> None:
+        """Append the `vector[]` value of one document.
+
+        Raises:
+            StoreCorruptError: Kayak did not write it, or it has another dimension than the one before.
+        """
+        matrix = read_array(array, self._place)
+        start, dim = self._bounds[-1], matrix.shape[1]
+        stop = start + len(matrix)
+        if self._vectors is None:
+            self._vectors = np.empty((max(stop, self._expected // (4 * dim)), dim), dtype=np.float32)
+        if dim != self._vectors.shape[1]:
+            raise foreign(self._place)
+        if stop > len(self._vectors):
+            self._vectors = np.concatenate([self._vectors[:start], np.empty((stop, dim), dtype=np.float32)])
+        self._vectors[start:stop] = matrix
+        self._bounds.append(stop)
+
+    def block(self) -> kayak.IndexBlock | None:
+        """Return what was collected, read-only; None where that is nothing."""
+        if self._vectors is None:
+            return None
+        vectors = self._vectors[: self._bounds[-1]]
+        offsets = np.array(self._bounds, dtype=np.int64)
+        vectors.flags.writeable = offsets.flags.writeable = False
+        return kayak.IndexBlock(offsets, vectors)
+
+
 def foreign(place: str) -> kayak.StoreCorruptError:
     """Describe token vectors that Kayak did not write."""
     return kayak.StoreCorruptError(
