@@ -6,7 +6,10 @@ import gc
 import subprocess
 import sys
 import textwrap
+import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import grpc
@@ -501,7 +504,46 @@ def test_an_own_client_over_grpc(loopback):
     mine.close()
 
 
-def test_http(client, monkeypatch):
+@pytest.fixture
+def serve_http():
+    """Serve HTTP on a loopback port: give a function that takes what answers a request and returns the address."""
+    servers = []
+
+    def serve(answer: Callable[[httpx.Request], httpx.Response]) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def handle_any(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                response = answer(
+                    httpx.Request(self.command, f"http://{self.headers['Host']}{self.path}", content=body)
+                )
+                self.send_response(response.status_code)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(response.content)))
+                self.end_headers()
+                self.wfile.write(response.content)
+
+            do_GET = do_PUT = do_POST = handle_any  # noqa: N815 - the names that http.server calls
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        servers.append((server, thread))
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield serve
+    for server, thread in servers:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def test_http(client, serve_http, monkeypatch):
     """The HTTP transport: what the client sends, parsed again, answered by the in-process engine."""
     client.create_collection(NAME, vectors_config={"tokens": multivector()}, metadata={"kayak_format": 1})
     sizes = []
@@ -530,7 +572,7 @@ def test_http(client, monkeypatch):
             result = [point.model_dump(mode="json") for point in points]
         return httpx.Response(200, json={"status": "ok", "time": 0.0, "result": result})
 
-    mine = QdrantClient(url="http://qdrant.test", check_compatibility=False, transport=httpx.MockTransport(answer))
+    mine = QdrantClient(url=serve_http(answer), check_compatibility=False)
     values = np.array([[1e-45, -0.0, 3.4e38, 1 / 3], [-1e-30, 1.0, 2**-126, -7.7]], dtype=np.float32)
     documents = kayak.documents(["a", *(f"b{n}" for n in range(20))], [values, *([np.ones((100, 4))] * 20)])
     with open_qdrant_store(client=mine) as opened:
