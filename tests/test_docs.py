@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import kayak
@@ -30,12 +31,30 @@ def missing_store(page: Path) -> str | None:
     return page.stem if about and page.stem not in kayak.available_store_kinds() else None
 
 
+@pytest.fixture
+def environment(page: Path) -> Iterator[dict[str, str]]:
+    """Start the database that a page connects to by `DATABASE_URL`, if it does."""
+    if "DATABASE_URL" not in page.read_text(encoding="utf-8"):
+        yield dict(os.environ)
+        return
+    if kind := missing_store(page):
+        pytest.skip(f"the store kind {kind!r} is not installed; `pip install kayak-{kind}` brings it")
+    sys.path.insert(0, str(ROOT / "plugins" / "kayak-pgvector" / "tests"))
+    from pg_server import NoServerError, postgres_url
+
+    try:
+        with postgres_url() as url:
+            yield os.environ | {"DATABASE_URL": url}
+    except NoServerError as error:
+        pytest.skip(str(error))
+
+
 def uses_console(page: Path) -> bool:
     return any(block.language == "console" for block in blocks(page))
 
 
 @pytest.mark.parametrize("page", [*TOP, *PAGES], ids=lambda page: str(page.relative_to(ROOT)))
-def test_page_runs(page: Path, tmp_path: Path) -> None:
+def test_page_runs(page: Path, environment: dict[str, str], tmp_path: Path) -> None:
     if uses_console(page) and not shutil.which("kayak", path=str(Path(sys.executable).parent)):
         pytest.skip("the `kayak` command is missing beside this Python; `pip install './kayak_core[cli]'` brings it")
     if kind := missing_store(page):
@@ -43,6 +62,7 @@ def test_page_runs(page: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(RUNNER), str(page), str(DOCS)],
         cwd=tmp_path,
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

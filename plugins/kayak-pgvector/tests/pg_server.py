@@ -22,7 +22,7 @@ from pathlib import Path
 import psycopg
 
 URL_VARIABLE = "KAYAK_TEST_POSTGRES_URL"
-IMAGE = "pgvector/pgvector:0.8.1-pg18"
+IMAGE = "pgvector/pgvector:0.8.6-pg18-trixie"
 PASSWORD = "kayak"
 UNPRIVILEGED_USER = "nobody"
 START_SECONDS = 60
