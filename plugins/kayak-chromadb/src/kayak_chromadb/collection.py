@@ -19,6 +19,8 @@ FORMAT = 1
 FINGERPRINT_KEY = "kayak:encoder_fingerprint"
 SPACE: Literal["ip"] = "ip"
 _EF_CONSTRUCTION = 200
+_EF_SEARCH = 500
+"""Neighbours that a search keeps in view: with Chroma's 100, a window of hundreds of candidates would miss many."""
 
 
 def open_collection(client: ClientAPI, place: str, name: str, *, create: bool, unique: bool) -> Collection:
@@ -40,7 +42,7 @@ def open_collection(client: ClientAPI, place: str, name: str, *, create: bool, u
                 name,
                 metadata={FORMAT_KEY: FORMAT},
                 configuration=CreateCollectionConfiguration(
-                    hnsw=CreateHNSWConfiguration(space=SPACE, ef_construction=_EF_CONSTRUCTION)
+                    hnsw=CreateHNSWConfiguration(space=SPACE, ef_construction=_EF_CONSTRUCTION, ef_search=_EF_SEARCH)
                 ),
                 embedding_function=None,
             )
