@@ -17,7 +17,7 @@ nox.options.error_on_missing_interpreters = False  # those that are missing are 
 ROOT = Path(__file__).parent
 MAIN = f"{sys.version_info.major}.{sys.version_info.minor}"
 PYTHONS = ["3.11", "3.12", "3.13"]
-TEST_REQUIREMENTS = ["ml-dtypes", "pytest-cov", "pytest-xdist"]
+TEST_REQUIREMENTS = ["ml-dtypes", "pandas", "pytest-cov", "pytest-xdist"]
 DOCS_REQUIREMENTS = ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.27", "ruff>=0.12"]
 QUALITY_REQUIREMENTS = ["bm25s", "ir-measures", "PyStemmer"]
 TORCH = "torch==2.13.0"
@@ -44,7 +44,7 @@ def lint(session: nox.Session) -> None:
 @nox.session(python=MAIN)
 def typing(session: nox.Session) -> None:
     """mypy --strict, all packages."""
-    session.install("mypy>=1.15", "types-tqdm", "hatchling", "./kayak_core[cli,testing]")
+    session.install("mypy>=1.15", "types-tqdm", "hatchling", "./kayak_core[cli,eval,plot,testing]")
     session.install("./mojo_backend", env=WITHOUT_KERNELS)
     session.run("mypy")
 
@@ -52,14 +52,14 @@ def typing(session: nox.Session) -> None:
 @nox.session(python=MAIN)
 def docs(session: nox.Session) -> None:
     """Build the documentation site; warnings are errors."""
-    session.install(*DOCS_REQUIREMENTS, "./kayak_core[cli,testing]")
+    session.install(*DOCS_REQUIREMENTS, "./kayak_core[cli,eval,plot,testing]")
     session.run("mkdocs", "build", "--strict", *session.posargs)
 
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """Everything on the interpreter that runs nox, with coverage; the quick tests on the others."""
-    session.install("./kayak_core[cli,testing]", *TEST_REQUIREMENTS)
+    session.install("./kayak_core[cli,eval,plot,testing]", *TEST_REQUIREMENTS)
     if session.python != MAIN:
         session.run(
             "pytest",
