@@ -41,7 +41,7 @@ def evaluate(
 ) -> EvaluationResult:
     """Measure what a plan costs and what it loses: metrics, recall against the exact scan, latency, vectors and bytes.
 
-    Metrics are those of trec_eval, through ir-measures; equal scores are ordered as it does, by document id, last first.
+    Metrics are those of trec_eval, through ir-measures; equal scores are in its order, by document id, last first.
     Recall compares each stage with the `k` best documents of the exact full scan. The time of a query is that of the
     search alone: encoding, loading a slice of a store, and what is built once for an index are not in it. Plans that
     run over an index search a slice that is loaded once, as a retriever does; plans that run inside a store search
