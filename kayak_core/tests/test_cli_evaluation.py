@@ -32,6 +32,7 @@ def answer(*arguments: str) -> dict:
 def collection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, int]]:
     """A BEIR folder `tiny` of 60 documents and 24 queries, indexed into the default store."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COLUMNS", raising=False)
     monkeypatch.setattr(measuring, "_SETTLE_SECONDS", 0.0)
     monkeypatch.setattr(scan_rates, "_SETTLE_SECONDS", 0.0)
     generator = np.random.default_rng(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import kayak
@@ -30,7 +30,7 @@ def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def second_backend() -> Iterator[str]:
+def second_backend() -> str:
     """Another executor: numpy's, under another name."""
     from kayak.plugins import find_executor
 
@@ -38,7 +38,7 @@ def second_backend() -> Iterator[str]:
         name = "compare_other"
 
     kayak.register_executor("compare_other", Renamed, replace=True)
-    yield "compare_other"
+    return "compare_other"
 
 
 def test_each_result_is_that_of_the_plan_alone(second_backend: str) -> None:
@@ -57,6 +57,8 @@ def test_each_result_is_that_of_the_plan_alone(second_backend: str) -> None:
         assert each.dot_products_per_query == alone.dot_products_per_query
         assert each.bytes_per_query == alone.bytes_per_query
     assert comparison["wide · compare_other"].backend == second_backend
+    assert comparison.table().headings[:2] == ("plan", "backend")
+    assert comparison.table().rows[-1][:2] == ("wide", second_backend)
     assert comparison["exact · numpy_reference"].recall.final == 1.0
 
 
@@ -111,7 +113,7 @@ def test_tables_and_values() -> None:
     )
     lines = str(comparison).splitlines()
     assert lines[0].startswith("40 queries over 120 documents")
-    assert lines[1].split() == "plan recall@5 P@5 p50 p90 p99 dot products read front".split()
+    assert lines[1].split() == "plan recall@5 P@5 p50 p90 p99 products read front".split()
     assert [line.split()[0] for line in lines[2:]] == list(PLANS)
     assert lines[2].split()[1] == "1.000"
     assert repr(comparison) == "PlanComparison(3 results over 40 queries)"

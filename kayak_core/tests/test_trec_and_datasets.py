@@ -79,7 +79,7 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "latin").write_bytes(b"q1 0 \xe9 1\n")
     with pytest.raises(kayak.InvalidInputError, match="is not UTF-8 at byte 5"):
         kayak.read_trec_qrels(tmp_path / "latin")
-    with pytest.raises(kayak.InvalidInputError, match="cannot read .*nowhere.*: No such file or directory"):
+    with pytest.raises(kayak.InvalidInputError, match=r"cannot read .*nowhere.*: No such file or directory"):
         kayak.read_trec_run(tmp_path / "nowhere")
 
 
@@ -104,7 +104,7 @@ def test_runs_that_the_format_cannot_hold(
 
 
 def test_a_run_that_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(kayak.InvalidInputError, match="cannot write the run .*: No such file or directory"):
+    with pytest.raises(kayak.InvalidInputError, match=r"cannot write the run .*: No such file or directory"):
         kayak.write_trec_run(tmp_path / "no" / "a.run", {"q": {"a": 1.0}})
 
 
@@ -172,7 +172,7 @@ def test_malformed_collections_are_named(file: str, text: str, message: str, bei
 
 def test_missing_collections_are_named(beir: Path) -> None:
     with pytest.raises(
-        kayak.InvalidInputError, match="there is no folder .*nowhere.*; a BEIR collection is a folder with"
+        kayak.InvalidInputError, match=r"there is no folder .*nowhere.*; a BEIR collection is a folder with"
     ):
         kayak.read_beir(beir / "nowhere")
     (beir / "qrels" / "test.tsv").unlink()

@@ -91,10 +91,13 @@ class PlanComparison:
         """Return the comparison as a table; rows on the Pareto front are marked."""
         front = {each.name for each in self.pareto_front}
         metrics = list(self.results[0].metrics)
-        headings = ("plan", f"recall@{self.k}", *metrics, "p50", "p90", "p99", "dot products", "read", "front")
+        several = len({each.backend for each in self.results}) > 1
+        backend = ("backend",) if several else ()
+        headings = ("plan", *backend, f"recall@{self.k}", *metrics, "p50", "p90", "p99", "products", "read", "front")
         rows = [
             (
-                each.name,
+                each.plan_name if several else each.name,
+                *((each.backend,) if several else ()),
                 f"{each.recall.final:.3f}",
                 *(f"{each.metrics[name]:.3f}" for name in metrics),
                 *(milliseconds(value) for value in (each.latency.p50, each.latency.p90, each.latency.p99)),
@@ -125,8 +128,8 @@ class PlanComparison:
     def __str__(self) -> str:
         first = self.results[0]
         head = (
-            f"{len(first.queries):,} queries over {first.document_count:,} documents; a query's mean work, and its "
-            "time without encoding (* no other is both faster and better)"
+            f"{len(first.queries):,} queries over {first.document_count:,} documents; mean dot products and bytes a "
+            "query, its time without encoding (* no other is both faster and better)"
         )
         return f"{head}\n{self.table()}"
 

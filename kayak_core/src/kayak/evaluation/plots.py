@@ -34,9 +34,9 @@ def plot_comparison(comparison: PlanComparison, path: str | Path) -> Path:
             label="Pareto front",
         )
     backends = list(dict.fromkeys(each.backend for each in comparison))
-    plans = list(dict.fromkeys(_plan_name(each) for each in comparison))
+    plans = list(dict.fromkeys(each.plan_name for each in comparison))
     for each in comparison:
-        place = plans.index(_plan_name(each))
+        place = plans.index(each.plan_name)
         middle, late = each.latency.p50 * 1e3, each.latency.p90 * 1e3
         colour = PALETTE[place % len(PALETTE)]
         axes.errorbar(
@@ -164,10 +164,6 @@ def plot_scan_rates(rates: ScanRates, path: str | Path) -> Path:
     )
     tidy(axes)
     return save_figure(figure, path)
-
-
-def _plan_name(result: EvaluationResult) -> str:
-    return result.name.removesuffix(f" · {result.backend}")
 
 
 def _readable_log_ticks(axis: Any) -> None:

@@ -112,6 +112,11 @@ class EvaluationResult:
         return {name: float(np.mean([each[name] for each in judged])) for name in (judged[0] if judged else ())}
 
     @property
+    def plan_name(self) -> str:
+        """The name without the backend, which a comparison of several backends adds to it."""
+        return self.name.removesuffix(f" · {self.backend}")
+
+    @property
     def judged_query_count(self) -> int:
         """Number of queries that the means of the metrics are taken over."""
         return sum(bool(each.metrics) for each in self.queries)

@@ -40,7 +40,7 @@ class TextTable:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=box.SIMPLE_HEAD, show_edge=False)
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, collapse_padding=True)
         for column, heading in enumerate(self.headings):
             table.add_column(heading, justify="right" if column else "left", overflow="fold")
         for number, row in enumerate(self.rows):
