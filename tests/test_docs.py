@@ -32,6 +32,10 @@ def uses_console(page: Path) -> bool:
 def test_page_runs(page: Path, tmp_path: Path) -> None:
     if uses_console(page) and not shutil.which("kayak", path=str(Path(sys.executable).parent)):
         pytest.skip("the `kayak` command is missing beside this Python; `pip install './kayak_core[cli]'` brings it")
+    if any("cranfield" in block.code for block in blocks(page) if block.language in ("python", "console")):
+        for package in ("ir_measures", "matplotlib", "scipy"):
+            pytest.importorskip(package, reason=f"{package} is not installed, and the page measures plans")
+        (tmp_path / "cranfield").symlink_to(collections() / "cranfield")  # as if the reader had put it there
     done = subprocess.run(
         [sys.executable, str(RUNNER), str(page), str(DOCS)],
         cwd=tmp_path,
