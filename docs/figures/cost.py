@@ -1,6 +1,6 @@
 """The table and the picture of the page "What does it cost": measured rates, and what follows from them.
 
-    python docs/figures/cost.py [--picture docs/assets/cost.png] [--json FILE] [--rounds 7]
+    python docs/figures/cost.py [--picture docs/assets/cost.png] [--json FILE] [--rounds 15]
 
 Documents of 100 vectors, queries of 32, dimension 128, float32, random directions. Measured are: one exact scan of 10⁴
 documents by each backend, stage 1 of `document_proxy` over 10⁴, 10⁵ and 10⁶ documents, and exact scores of 1,000
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +32,7 @@ FLOAT_BYTES = 4
 
 @attrs.frozen
 class Rates:
-    """Medians in seconds."""
+    """The least times of several, in seconds."""
 
     scan: dict[str, float]
     rescore: dict[str, float]
@@ -59,16 +58,15 @@ def random_index(documents: int, vectors: int) -> kayak.LateIndex:
     return kayak.LateIndex(tuple(map(str, rows.tolist())), (kayak.IndexSlice(block, None, rows),))
 
 
-def median_seconds(run: Callable[[], object], rounds: int) -> float:
-    """Return the median time, after one run that is not counted."""
+def fastest_seconds(run: Callable[[], object], rounds: int) -> float:
+    """Return the least time of several: what the machine can do where other work does not interfere."""
     times = []
-    for number in range(rounds + 1):
+    for _ in range(rounds):
         time.sleep(0.2)  # threads of a BLAS library keep spinning for a while after a product
         start = time.perf_counter()
         run()
-        if number:
-            times.append(time.perf_counter() - start)
-    return statistics.median(times)
+        times.append(time.perf_counter() - start)
+    return min(times)
 
 
 def measure(rounds: int) -> Rates:
@@ -77,22 +75,22 @@ def measure(rounds: int) -> Rates:
     query = kayak.query(np.random.default_rng(1).standard_normal((QUERY_VECTORS, DIM), dtype=np.float32))
     everything = random_index(SCANNED, VECTORS)
     window = everything.take(np.random.default_rng(2).permutation(SCANNED)[:WINDOW])
-    scan, rescore = (exact_medians(query, index, rounds) for index in (everything, window))
+    scan, rescore = (exact_times(query, index, rounds) for index in (everything, window))
     del everything, window
     generator = kayak.document_proxy_candidate_generator()
     proxy = {}
     for documents in PROXIES:
         proxies = random_index(documents, 1)  # stage 1 reads one vector a document, however many there were
-        proxy[documents] = median_seconds(
+        proxy[documents] = fastest_seconds(
             lambda proxies=proxies: kayak.generate_candidates(query, proxies, generator, k=WINDOW), rounds
         )
     return Rates(scan, rescore, proxy, load)
 
 
-def exact_medians(query: kayak.LateQuery, index: kayak.LateIndex, rounds: int) -> dict[str, float]:
-    """Return each backend's median time for the exact scores of an index."""
+def exact_times(query: kayak.LateQuery, index: kayak.LateIndex, rounds: int) -> dict[str, float]:
+    """Return each backend's time for the exact scores of an index."""
     return {
-        backend: median_seconds(lambda backend=backend: kayak.maxsim(query, index, backend=backend), rounds)
+        backend: fastest_seconds(lambda backend=backend: kayak.maxsim(query, index, backend=backend), rounds)
         for backend in kayak.available_backends()
     }
 
@@ -107,10 +105,11 @@ def binary(count: float) -> str:
 
 
 def duration(seconds: float, *, measured: bool) -> str:
-    """Return a time; extrapolated ones are in italics."""
-    text = (
-        f"{seconds * 1e3:.2g} ms" if seconds < 1 else f"{seconds:.2g} s" if seconds < 120 else f"{seconds / 60:.2g} min"
-    )
+    """Return a time with two significant digits; measured ones are bold, extrapolated ones in italics."""
+    for unit, size in (("h", 3600), ("min", 60), ("s", 1), ("ms", 1e-3)):
+        if seconds >= size or unit == "ms":
+            text = f"{float(f'{seconds / size:.2g}'):,g} {unit}"
+            break
     return f"**{text}**" if measured else f"*{text}*"
 
 
@@ -124,7 +123,7 @@ def table(rates: Rates) -> str:
     for size in SIZES:
         vectors = size * VECTORS
         cells = [f"10{'⁴⁵⁶⁷⁸'[SIZES.index(size)]}", f"{vectors:,}", binary(vectors * DIM * FLOAT_BYTES)]
-        cells.append(f"{vectors * QUERY_VECTORS:.2g}".replace("e+", "e"))
+        cells.append(f"{vectors * QUERY_VECTORS:,}")
         cells += [duration(rates.exact_seconds(each, size), measured=size == SCANNED) for each in backends]
         cells += [binary(size * DIM * FLOAT_BYTES), duration(rates.proxy_seconds(size), measured=size in PROXIES)]
         cells += [duration(rates.rescore[each], measured=size == SCANNED) for each in backends]
@@ -168,8 +167,8 @@ def main() -> None:
     """Measure, draw and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--picture", type=Path, help="draw the picture into this file")
-    parser.add_argument("--json", type=Path, help="write the measured medians, in seconds, to this file")
-    parser.add_argument("--rounds", type=int, default=7, help="measurements of each (default: %(default)s)")
+    parser.add_argument("--json", type=Path, help="write the measured times, in seconds, to this file")
+    parser.add_argument("--rounds", type=int, default=15, help="measurements of each (default: %(default)s)")
     arguments = parser.parse_args()
     rates = measure(arguments.rounds)
     print(f"{os.cpu_count()} processors, load average {rates.load_average:.1f}; NumPy {np.__version__}")

@@ -3,7 +3,7 @@
     python docs/figures/evaluation.py COLLECTION [--assets docs/assets] [--repeats 1]
 
 `COLLECTION` holds `corpus.jsonl`, `queries.jsonl` and `qrels/test.tsv`. Encoder: `hashing`; documents without a word
-are left out. Draws `recall-latency.png` (every backend that can run here, three windows, and the memory store's own search),
+are left out. Draws `recall-latency.png` (every backend that can run here, three windows, and the store's own search),
 `tuned-plan.png` and `explanation.png`, and prints what they show. Needs the extras `eval` and `plot`.
 """
 
@@ -31,12 +31,7 @@ def main() -> None:
     arguments = parser.parse_args()
     dataset = kayak.read_beir(arguments.collection)
     texts = {doc_id: text for doc_id, text in dataset.corpus.items() if doc_id not in dataset.empty_documents}
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        kayak.open_text_retriever(
-            encoder="hashing", store="kayak", store_kwargs={"path": f"{folder}/index"}
-        ) as retriever,
-    ):
+    with kayak.open_text_retriever(encoder="hashing", store="memory") as retriever:
         retriever.upsert_texts(list(texts), list(texts.values()))
         print(f"{os.cpu_count()} processors, load average {os.getloadavg()[0]:.1f}")
         compare(retriever, dataset, arguments.assets, arguments.repeats)

@@ -45,7 +45,9 @@ def plot_explanation(explanation: Explanation, path: str | Path) -> Path:
     if values.size <= _NUMBERED_CELLS:
         for (row, column), value in np.ndenumerate(values):
             colour = "white" if abs(value) > 0.6 * limit else INK
-            axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=7.5, color=colour)
+            axes.text(
+                column, row, f"{round(float(value), 2) + 0.0:.2f}", ha="center", va="center", fontsize=7.5, color=colour
+            )
     document = "the document" if explanation.doc_id is None else _shortened(explanation.doc_id)
     left_out = explanation.document_vector_count - len(columns)
     note = f"; {left_out} tokens that nothing found are left out" if left_out else ""
