@@ -85,6 +85,18 @@ def test_the_choice_is_the_cheapest_that_passed_in_an_unbroken_series() -> None:
             )
 
 
+def test_a_mean_above_the_target_is_not_enough() -> None:
+    first = kayak.tune_plan(INDEX, QUERIES, recall_target=0.7, k=5)
+    trial = first.trials[1]
+    target = trial.recall - 0.005
+    second = kayak.tune_plan(INDEX, QUERIES, recall_target=target, k=5)
+    same = [
+        each for each in second.trials if (each.generator, each.candidate_k) == (trial.generator, trial.candidate_k)
+    ]
+    assert not any(each.passed for each in same)
+    assert trial.interval.low < target < trial.recall
+
+
 def test_the_queries_are_split_and_both_sides_are_measured_as_said() -> None:
     generator = kayak.document_proxy_candidate_generator(document_vector_budget=3)
     result = kayak.tune_plan(

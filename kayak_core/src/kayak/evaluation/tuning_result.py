@@ -60,7 +60,7 @@ class TuningResult:
     Attributes:
         recall_target: the mean recall asked for.
         k: depth of the exact ranking.
-        confidence: probability that a plan which does not reach the target is not chosen.
+        confidence: of the intervals; a plan below the target is chosen with a probability of at most half of the rest.
         plan: the plan; None where none reached the target.
         backend: executor of the exact stages.
         points: every setting, measured on the tuning queries.
