@@ -59,6 +59,10 @@ def test_page_runs(page: Path, environment: dict[str, str], tmp_path: Path) -> N
         pytest.skip("the `kayak` command is missing beside this Python; `pip install './kayak_core[cli]'` brings it")
     if kind := missing_store(page):
         pytest.skip(f"the store kind {kind!r} is not installed; `pip install kayak-{kind}` brings it")
+    if any("cranfield" in block.code for block in blocks(page) if block.language in ("python", "console")):
+        for package in ("ir_measures", "matplotlib", "scipy"):
+            pytest.importorskip(package, reason=f"{package} is not installed, and the page measures plans")
+        (tmp_path / "cranfield").symlink_to(collections() / "cranfield")  # as if the reader had put it there
     done = subprocess.run(
         [sys.executable, str(RUNNER), str(page), str(DOCS)],
         cwd=tmp_path,
