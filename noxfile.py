@@ -47,7 +47,7 @@ def lint(session: nox.Session) -> None:
 @nox.session(python=MAIN)
 def typing(session: nox.Session) -> None:
     """mypy --strict, all packages."""
-    session.install("mypy>=1.15", "types-tqdm", "hatchling", "./kayak_core[cli,eval,plot,testing]")
+    session.install("mypy>=1.15", "types-grpcio", "types-tqdm", "hatchling", "./kayak_core[cli,eval,plot,testing]")
     session.install("./mojo_backend", *PLUGINS, env=WITHOUT_KERNELS)
     session.run("mypy")
 

@@ -60,7 +60,6 @@ sys.exit(repr(opened) if opened else 0)
         {"client": object(), "tenant": "t"},
         {"path": ":memory:", "collection_name": "a/b"},
     ],
-    ids=repr,
 )
 def test_wrong_arguments(arguments: dict[str, object]) -> None:
     with pytest.raises(kayak.InvalidInputError):
