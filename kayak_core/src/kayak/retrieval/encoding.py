@@ -44,8 +44,8 @@ def _naming_document(
     encoder: LateTextEncoder, ids: Sequence[str], texts: Sequence[str], error: EncodingError
 ) -> EncodingError | None:
     """Find the document that a batch failed on: the one that the error says, or else by trying one after the other."""
-    positions = range(len(ids)) if error.position is None else range(error.position, error.position + 1)
-    for position in positions:
+    everywhere = range(len(ids))
+    for position in [each for each in everywhere if each == error.position] or everywhere:
         try:
             encoder.encode_document_vectors(texts[position])
         except EncodingError as found:
