@@ -77,9 +77,14 @@ def adapt(model: Any, token_pooling: object) -> TokenModel:
 
 def readable(tokenizer: Any, token_ids: Sequence[int]) -> list[str]:
     """Return token strings for people: without the marks that tokenizers put for spaces and bytes."""
-    raw = tokenizer.convert_ids_to_tokens(list(token_ids))
-    decoded = [tokenizer.decode([token_id]).strip() for token_id in token_ids]
-    return [text if text and "\N{REPLACEMENT CHARACTER}" not in text else str(token) for text, token in zip(decoded, raw, strict=True)]
+    return [_readable(tokenizer, token_id) for token_id in token_ids]
+
+
+def _readable(tokenizer: Any, token_id: int) -> str:
+    raw = str(tokenizer.convert_ids_to_tokens([token_id])[0]).strip()
+    decoded = str(tokenizer.decode([token_id])).strip()
+    # A part of a character decodes to a replacement character, and a lower-casing tokenizer lower-cases its markers.
+    return raw if not decoded or "\N{REPLACEMENT CHARACTER}" in decoded or decoded == raw.lower() else decoded
 
 
 def untruncated_counts(tokenizer: Any, texts: Sequence[str]) -> list[int]:
