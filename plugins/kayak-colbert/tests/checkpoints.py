@@ -173,6 +173,29 @@ def write_plain(folder: Path, backbone: Backbone) -> Path:
     return folder
 
 
+def write_native(folder: Path, source: Path) -> Path:
+    """Write what `MultiVectorEncoder` writes, from a checkpoint in another format."""
+    from sentence_transformers import MultiVectorEncoder
+
+    model = MultiVectorEncoder(str(source), local_files_only=True, device="cpu")
+    model.save_pretrained(str(folder), create_model_card=False)
+    return folder
+
+
+def write_sentence_transformer(folder: Path, source: Path) -> Path:
+    """Write a model of one vector a text, from a plain BERT."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Transformer
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    transformer = Transformer(str(source))
+    pooling = Pooling(transformer.get_embedding_dimension())
+    SentenceTransformer(modules=[transformer, pooling], device="cpu").save_pretrained(
+        str(folder), create_model_card=False
+    )
+    return folder
+
+
 def _random_tensors(config: Mapping[str, Any], seed: int) -> dict[str, npt.NDArray[np.float32]]:
     hidden, inner = config["hidden_size"], config["intermediate_size"]
     shapes: dict[str, tuple[int, ...]] = {
