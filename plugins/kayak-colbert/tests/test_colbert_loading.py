@@ -264,8 +264,7 @@ class TestPyLateModels:
         assert pooled.fingerprint != kayak.open_encoder("colbert", model=model).fingerprint  # type: ignore[attr-defined]
         with pytest.raises(kayak.UnsupportedOperationError, match="PyLate does not say which tokens it pooled"):
             pooled.tokens("thin wings")
-        for factor in (1.5, True, "2"):
-            with pytest.raises(kayak.InvalidTypeError, match="a PyLate model pools by a whole factor"):
-                kayak.open_encoder("colbert", model=model, token_pooling=factor)
+        with pytest.raises(kayak.InvalidTypeError, match="a PyLate model pools by a whole factor .* got 1.5"):
+            kayak.open_encoder("colbert", model=model, token_pooling=1.5)
         with pytest.raises(kayak.InvalidInputError, match="token_pooling=0 keeps one vector in so many"):
             kayak.open_encoder("colbert", model=model, token_pooling=0)

@@ -73,6 +73,7 @@ def test_markers_masks_and_expansion_matter(checkpoint: Checkpoint) -> None:
     assert len(unmasked.encode_document_vectors(document)) == len(theirs["document_0"]) + 1  # the full stop
 
 
+@LONG
 @settings(max_examples=12)
 @given(texts=st.lists(st.sampled_from([*checkpoints.WORDS, *checkpoints.TEXTS[:3]]), min_size=1, max_size=9))
 def test_any_batch_gives_what_one_text_gives(checkpoint: Checkpoint, texts: list[str]) -> None:
@@ -243,7 +244,7 @@ class TestPooling:
         halves = open_colbert(checkpoint("stanford"), token_pooling=LambdaTokenPooling(lambda rows: rows[::2]))
         assert halves.fingerprint is None
         assert halves.tokens("thin wings flutter") == ["[CLS]", "thin", "flutter"]
-        least = open_colbert(checkpoint("stanford"), token_pooling=LambdaTokenPooling(lambda rows: rows.cumsum(0).relu()))
+        least = open_colbert(checkpoint("stanford"), token_pooling=LambdaTokenPooling(lambda rows: rows.sort(1).values))
         with pytest.raises(kayak.UnsupportedOperationError, match="LambdaTokenPooling does not average tokens"):
             least.tokens("thin wings flutter")
 

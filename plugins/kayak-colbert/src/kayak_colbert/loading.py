@@ -84,7 +84,7 @@ def _load_from_hub(options: ModelOptions) -> LoadedModel:
 def _open(name: str, options: ModelOptions, *, local_files_only: bool) -> Any:
     from sentence_transformers import MultiVectorEncoder
 
-    with _translated(options), _without_weight_progress():
+    with _translated(options), _quietly():
         model = MultiVectorEncoder(
             name,
             device=options.device,
@@ -184,15 +184,26 @@ def _translated(options: ModelOptions) -> Iterator[None]:
 
 
 @contextmanager
-def _without_weight_progress() -> Iterator[None]:
-    """Keep the bar that transformers draws while it copies weights out of the terminal; downloads keep theirs."""
+def _quietly() -> Iterator[None]:
+    """Keep what says nothing out of the terminal; downloads keep their progress bars.
+
+    That is the bar that transformers draws while it copies weights, and its report where all that it says is that the
+    checkpoint holds more than the transformer: of Stanford's checkpoints that is the projection, which is read apart.
+    """
     from transformers.utils import logging as transformers_logging
 
+    def says_something(record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        return "LOAD REPORT" not in message or "MISSING" in message or "MISMATCH" in message
+
     shown = transformers_logging.is_progress_bar_enabled()
+    logger = logging.getLogger("transformers.modeling_utils")
     if shown:
         transformers_logging.disable_progress_bar()
+    logger.addFilter(says_something)
     try:
         yield
     finally:
+        logger.removeFilter(says_something)
         if shown:
             transformers_logging.enable_progress_bar()

@@ -81,10 +81,14 @@ def readable(tokenizer: Any, token_ids: Sequence[int]) -> list[str]:
 
 
 def _readable(tokenizer: Any, token_id: int) -> str:
-    raw = str(tokenizer.convert_ids_to_tokens([token_id])[0]).strip()
+    added = tokenizer.added_tokens_decoder.get(token_id)
+    if added is not None:
+        return str(added.content).strip()
     decoded = str(tokenizer.decode([token_id])).strip()
-    # A part of a character decodes to a replacement character, and a lower-casing tokenizer lower-cases its markers.
-    return raw if not decoded or "\N{REPLACEMENT CHARACTER}" in decoded or decoded == raw.lower() else decoded
+    # A part of a character decodes to nothing, or to a replacement character.
+    if decoded and "\N{REPLACEMENT CHARACTER}" not in decoded:
+        return decoded
+    return str(tokenizer.convert_ids_to_tokens([token_id])[0])
 
 
 def untruncated_counts(tokenizer: Any, texts: Sequence[str]) -> list[int]:
