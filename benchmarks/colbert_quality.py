@@ -64,7 +64,11 @@ def main() -> int:
     }
     rows = []
     groups = {"held out": collection.held_out, "all": list(collection.queries)}
-    print(f"| {options.data.name} | " + " | ".join(f"{m}, {g} ({len(ids)})" for g, ids in groups.items() for m in MEASURES) + " |")
+    print(
+        f"| {options.data.name} | "
+        + " | ".join(f"{m}, {g} ({len(ids)})" for g, ids in groups.items() for m in MEASURES)
+        + " |"
+    )
     print("|---|" + "---:|" * len(groups) * len(MEASURES))
     for name, score in systems.items():
         started = time.perf_counter()

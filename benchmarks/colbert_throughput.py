@@ -46,7 +46,9 @@ def main() -> int:
         for size in BATCH_SIZES
     }
     ways |= {
-        f"kayak colbert, batches of {size}{' (default)' if size == 32 else ''}": lambda size=size: encode(model, size, chosen)
+        f"kayak colbert, batches of {size}{' (default)' if size == 32 else ''}": lambda size=size: encode(
+            model, size, chosen
+        )
         for size in BATCH_SIZES
     }
     ways["kayak colbert, into a retriever"] = lambda: index(model, chosen)

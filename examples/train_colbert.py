@@ -111,7 +111,9 @@ def main() -> int:
 
 def read_collection(folder: Path, seed: int) -> Collection:
     """Read a collection in BEIR layout and split its queries."""
-    documents = {row["_id"]: f"{row.get('title', '')} {row['text']}".strip() for row in rows_of(folder / "corpus.jsonl")}
+    documents = {
+        row["_id"]: f"{row.get('title', '')} {row['text']}".strip() for row in rows_of(folder / "corpus.jsonl")
+    }
     qrels: dict[str, dict[str, int]] = {}
     with (folder / "qrels" / "test.tsv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file, delimiter="\t"):
@@ -186,7 +188,9 @@ def training_rows(
     rows = []
     for query_id, text, hits in zip(collection.training, texts, ranked, strict=True):
         gains = collection.qrels[query_id]
-        positives = [doc_id for doc_id in gains if gains[doc_id] >= options.minimum_gain and doc_id in collection.documents]
+        positives = [
+            doc_id for doc_id in gains if gains[doc_id] >= options.minimum_gain and doc_id in collection.documents
+        ]
         positives.sort(key=lambda doc_id: -gains[doc_id])
         negatives = [hit.doc_id for hit in hits[NEGATIVE_RANKS] if hit.doc_id not in gains]
         for positive in positives[: options.positives]:

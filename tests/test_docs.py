@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -29,6 +30,12 @@ def missing_store(page: Path) -> str | None:
     """Return the store kind that a page is about, if it is not installed."""
     about = page.parent.name == "stores" and page.stem != "index"
     return page.stem if about and page.stem not in kayak.available_store_kinds() else None
+
+
+def missing_model_package(page: Path) -> str | None:
+    """Return the package without which a page's models cannot be made, if it is not installed."""
+    needed = ("sentence_transformers", "kayak_colbert") if page.stem in ("colbert", "adapt-a-model") else ()
+    return next((name for name in needed if importlib.util.find_spec(name) is None), None)
 
 
 @pytest.fixture
@@ -59,6 +66,8 @@ def test_page_runs(page: Path, environment: dict[str, str], tmp_path: Path) -> N
         pytest.skip("the `kayak` command is missing beside this Python; `pip install './kayak_core[cli]'` brings it")
     if kind := missing_store(page):
         pytest.skip(f"the store kind {kind!r} is not installed; `pip install kayak-{kind}` brings it")
+    if package := missing_model_package(page):
+        pytest.skip(f"{package} is not installed; `pip install ./plugins/kayak-colbert` brings it")
     done = subprocess.run(
         [sys.executable, str(RUNNER), str(page), str(DOCS)],
         cwd=tmp_path,

@@ -67,5 +67,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
 def cranfield() -> Path:
     """The folder of the test collection Cranfield."""
     if not (DATA / "cranfield" / "corpus.jsonl").is_file():
-        pytest.skip(f"the test collection Cranfield is missing in {DATA}; set KAYAK_TEST_DATA to the folder that has it")
+        pytest.skip(
+            f"the test collection Cranfield is missing in {DATA}; set KAYAK_TEST_DATA to the folder that has it"
+        )
     return DATA / "cranfield"

@@ -82,7 +82,9 @@ def test_a_model_or_options_but_one_of_them() -> None:
 @pytest.mark.parametrize("name", ["./no-such", "/no/such", "~/no-such-folder-here", "a/b/c", "no\\such"])
 def test_a_path_that_is_not_there(name: str) -> None:
     encoder = kayak.open_encoder("colbert", model_name=name)
-    with pytest.raises(kayak.EncoderUnavailableError, match="does not exist; give the folder that holds the checkpoint"):
+    with pytest.raises(
+        kayak.EncoderUnavailableError, match="does not exist; give the folder that holds the checkpoint"
+    ):
         encoder.encode_query("wing")
 
 
@@ -103,9 +105,11 @@ def test_blank_texts_are_named(text: str) -> None:
     encoder: Any = kayak.open_encoder("colbert", model_name="never/loaded")
     with pytest.raises(kayak.EncodingError, match="the query is empty"):
         encoder.encode_query(text)
-    with pytest.raises(kayak.EncodingError, match="the document is empty .* leave it out, or give it a text"):
+    with pytest.raises(kayak.EncodingError, match=r"the document is empty .* leave it out, or give it a text"):
         encoder.encode_document_vectors(text)
-    with pytest.raises(kayak.EncodingError, match="document 'b' cannot be encoded: document texts\\[1\\] is empty") as caught:
+    with pytest.raises(
+        kayak.EncodingError, match="document 'b' cannot be encoded: document texts\\[1\\] is empty"
+    ) as caught:
         encoder.encode_documents(["a", "b"], ["wing", text])
     assert (caught.value.position, caught.value.doc_id) == (1, "b")
     with pytest.raises(kayak.EncodingError, match="document 'b' cannot be encoded"):
@@ -135,7 +139,11 @@ class _Unnamed:
 
 def test_malformed_texts_and_ids() -> None:
     encoder: Any = kayak.open_encoder("colbert", model_name="never/loaded")
-    for texts, message in (("wing", "got the string 'wing'"), (7, "got int"), (["a", None], r"texts\[1\] must be a str")):
+    for texts, message in (
+        ("wing", "got the string 'wing'"),
+        (7, "got int"),
+        (["a", None], r"texts\[1\] must be a str"),
+    ):
         with pytest.raises(kayak.InvalidTypeError, match=message):
             encoder.encode_document_batch(texts)
     with pytest.raises(kayak.EncodingError, match="character 5 is half of a surrogate pair"):

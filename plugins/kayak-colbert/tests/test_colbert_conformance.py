@@ -49,5 +49,3 @@ class TestNative(ColbertConformance):
 class TestPooled(ColbertConformance):
     format = "native"
     arguments: ClassVar[dict[str, object]] = {"token_pooling": 2}
-
-

@@ -51,7 +51,9 @@ def test_loading_is_quiet(checkpoint: Checkpoint, capfd: pytest.CaptureFixture[s
 
 @pytest.mark.parametrize(("written", "kind"), [("plain", "plain transformer"), ("sentence", "SentenceTransformer")])
 def test_a_model_without_token_vectors_is_refused(checkpoint: Checkpoint, written: str, kind: str) -> None:
-    with pytest.raises(kayak.EncoderUnavailableError, match=f"is a {kind} checkpoint, not one for late interaction") as c:
+    with pytest.raises(
+        kayak.EncoderUnavailableError, match=f"is a {kind} checkpoint, not one for late interaction"
+    ) as c:
         open_colbert(checkpoint(written)).encode_query("wing")
     assert "examples/train_colbert.py" in str(c.value)
 
@@ -61,12 +63,14 @@ def test_an_early_pylate_checkpoint_opens(checkpoint: Checkpoint, tmp_path: Path
     folder = checkpoints.write_pylate(tmp_path / "early", backbone, checkpoints.projection(backbone))
     settings = folder / "config_sentence_transformers.json"
     settings.write_text(settings.read_text("utf-8").replace('"model_type": "ColBERT",', ""), "utf-8")
-    found, expected = (open_colbert(each).encode_document_vectors("thin wings") for each in (folder, checkpoint("pylate")))
+    found, expected = (
+        open_colbert(each).encode_document_vectors("thin wings") for each in (folder, checkpoint("pylate"))
+    )
     assert np.allclose(found, expected, atol=1e-5)
 
 
 def test_a_folder_without_a_checkpoint(tmp_path: Path) -> None:
-    with pytest.raises(kayak.EncoderUnavailableError, match="holds no checkpoint: there is neither config.json"):
+    with pytest.raises(kayak.EncoderUnavailableError, match=r"holds no checkpoint: there is neither config\.json"):
         open_colbert(tmp_path).encode_query("wing")
 
 
@@ -96,13 +100,15 @@ def test_a_damaged_checkpoint(
 
 def test_a_device_that_is_not_there(checkpoint: Checkpoint) -> None:
     encoder = kayak.open_encoder("colbert", model_name=str(checkpoint("stanford")), device="no-such-device")
-    with pytest.raises(kayak.EncoderUnavailableError, match="cannot be loaded: .* Check the name, .* device="):
+    with pytest.raises(kayak.EncoderUnavailableError, match=r"cannot be loaded: .* Check the name, .* device="):
         encoder.encode_query("wing")
 
 
 @pytest.mark.parametrize("arguments", [{}, {"local_files_only": True}, {"revision": "v9"}, {"local_files_only": False}])
 def test_a_name_that_is_not_cached_and_no_network(arguments: dict[str, Any]) -> None:
-    with pytest.raises(kayak.EncoderUnavailableError, match=r"'acme/colbert'.* is not in the cache .*`hf download acme/"):
+    with pytest.raises(
+        kayak.EncoderUnavailableError, match=r"'acme/colbert'.* is not in the cache .*`hf download acme/"
+    ):
         open_colbert("acme/colbert", **arguments).encode_query("wing")
 
 
@@ -188,7 +194,9 @@ class TestLoadedModels:
         model = MultiVectorEncoder(str(checkpoint("stanford")), local_files_only=True, device="cpu")
         model.append(Full())
         adapted: Any = kayak.open_encoder("colbert", model=model)
-        with pytest.raises(kayak.EncodingError, match="fails on document 'a' and 1 other texts: out of memory; a smaller"):
+        with pytest.raises(
+            kayak.EncodingError, match="fails on document 'a' and 1 other texts: out of memory; a smaller"
+        ):
             adapted.encode_documents(["a", "b"], ["thin wings", "lift"])
 
 
@@ -264,7 +272,7 @@ class TestPyLateModels:
         assert pooled.fingerprint != kayak.open_encoder("colbert", model=model).fingerprint  # type: ignore[attr-defined]
         with pytest.raises(kayak.UnsupportedOperationError, match="PyLate does not say which tokens it pooled"):
             pooled.tokens("thin wings")
-        with pytest.raises(kayak.InvalidTypeError, match="a PyLate model pools by a whole factor .* got 1.5"):
+        with pytest.raises(kayak.InvalidTypeError, match=r"a PyLate model pools by a whole factor .* got 1\.5"):
             kayak.open_encoder("colbert", model=model, token_pooling=1.5)
         with pytest.raises(kayak.InvalidInputError, match="token_pooling=0 keeps one vector in so many"):
             kayak.open_encoder("colbert", model=model, token_pooling=0)

@@ -150,7 +150,9 @@ class TestTruncation:
     def test_is_counted_and_warned_about_once(self, checkpoint: Checkpoint) -> None:
         encoder = open_colbert(checkpoint("stanford"), document_length=10)
         long, short = "wing " * 30, "wing"
-        with pytest.warns(UserWarning, match=r"document 'b' has 33 tokens, and the model reads the first 10; split") as w:
+        with pytest.warns(
+            UserWarning, match=r"document 'b' has 33 tokens, and the model reads the first 10; split"
+        ) as w:
             encoder.encode_documents(["a", "b", "c"], [short, long, long])
         assert len(w) == 1
         assert w[0].filename == __file__
@@ -196,7 +198,9 @@ class TestLengths:
     @pytest.mark.parametrize("length", [3, 65])
     def test_that_no_text_fits_or_no_model_reads(self, checkpoint: Checkpoint, length: int) -> None:
         encoder = open_colbert(checkpoint("stanford"), document_length=length)
-        with pytest.raises(kayak.InvalidInputError, match="its markers take 3 tokens, and it reads 64; choose 4 or more"):
+        with pytest.raises(
+            kayak.InvalidInputError, match="its markers take 3 tokens, and it reads 64; choose 4 or more"
+        ):
             encoder.encode_document_vectors("wing")
 
     def _with_expansion(self, checkpoint: Checkpoint, folder: Path, expansion: Any) -> Path:
@@ -213,7 +217,10 @@ class TestPooling:
 
     def test_halves_documents_and_leaves_queries(self, checkpoint: Checkpoint) -> None:
         whole, pooled = open_colbert(checkpoint("stanford")), open_colbert(checkpoint("stanford"), token_pooling=2)
-        assert len(pooled.encode_document_vectors(self.TEXT)) == 1 + (len(whole.encode_document_vectors(self.TEXT)) - 1) // 2
+        assert (
+            len(pooled.encode_document_vectors(self.TEXT))
+            == 1 + (len(whole.encode_document_vectors(self.TEXT)) - 1) // 2
+        )
         assert pooled.encode_query("wing").vector_count == whole.encode_query("wing").vector_count
 
     @pytest.mark.parametrize("built_in", [False, True])
@@ -285,7 +292,10 @@ class TestFingerprint:
             checkpoints.write_stanford(tmp_path / "marker", backbone, weight, doc_token_id="[unused0]"),
         ]
         names = [open_colbert(folder).fingerprint for folder in folders]
-        names += [open_colbert(folders[0], document_length=20).fingerprint, open_colbert(folders[0], query_length=20).fingerprint]
+        names += [
+            open_colbert(folders[0], document_length=20).fingerprint,
+            open_colbert(folders[0], query_length=20).fingerprint,
+        ]
         assert len(set(names)) == len(names)
 
     def test_keeps_a_corpus_from_queries_of_another_model(self, checkpoint: Checkpoint, tmp_path: Path) -> None:

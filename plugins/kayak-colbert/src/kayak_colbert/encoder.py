@@ -95,7 +95,7 @@ class ColbertEncoder:
 
     @property
     def fingerprint(self) -> str | None:
-        """Names everything that the vectors depend on: weights, vocabulary, settings, lengths, pooling; loads the model.
+        """Names all that the vectors depend on: weights, vocabulary, settings, lengths, pooling; loads the model.
 
         A folder that was moved or copied keeps its fingerprint. None where token pooling is a function, which nothing
         names.
@@ -211,9 +211,7 @@ class ColbertEncoder:
                 bar.update(len(window))
                 yield encoded
 
-    def _encode(
-        self, texts: Sequence[str], side: Side, names: Sequence[str], advance: Any = None
-    ) -> list[Vectors]:
+    def _encode(self, texts: Sequence[str], side: Side, names: Sequence[str], advance: Any = None) -> list[Vectors]:
         if not texts:
             return []
         found: dict[int, Vectors] = {}
@@ -225,8 +223,8 @@ class ColbertEncoder:
                     vectors = model.encode([texts[place] for place in batch], side)
                 except (RuntimeError, IndexError, ValueError, MemoryError) as error:
                     raise kayak.EncodingError(
-                        f"{self._source} fails on {names[batch[0]]} and {len(batch) - 1} other texts: {error}; a smaller "
-                        "batch_size= needs less memory"
+                        f"{self._source} fails on {names[batch[0]]} and {len(batch) - 1} other texts: {error}; "
+                        "a smaller batch_size= needs less memory"
                     ) from error
                 found.update(zip(batch, vectors, strict=True))
                 if advance is not None:
@@ -293,4 +291,6 @@ def _bar(total: int | None, show: bool | None) -> Any:
     from tqdm import tqdm
 
     # tqdm's own None means: on a terminal only.
-    return tqdm(total=total, desc="encoding", unit="doc", dynamic_ncols=True, disable=None if show is None else not show)
+    return tqdm(
+        total=total, desc="encoding", unit="doc", dynamic_ncols=True, disable=None if show is None else not show
+    )

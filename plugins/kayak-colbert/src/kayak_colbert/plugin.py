@@ -47,7 +47,7 @@ def open_colbert_encoder(
     from kayak_colbert.encoder import ColbertEncoder
     from kayak_colbert.options import ModelOptions
 
-    loading = {
+    loading: dict[str, Any] = {
         "model_name": model_name,
         "device": device,
         "dtype": dtype,

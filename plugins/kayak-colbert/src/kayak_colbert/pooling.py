@@ -97,11 +97,12 @@ def merged_tokens(
             f"{', '.join(type(operator).__name__ for operator in poolings)} does not average tokens, so its vectors "
             "cannot be named by the tokens that they stand for"
         )
-    return ["+".join(names[place] for place in np.flatnonzero(row)) for row in found[:, dim:]]
+    return ["+".join(names[place] for place in np.flatnonzero(row).tolist()) for row in found[:, dim:]]
 
 
 def _unit(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))
+    norms: npt.NDArray[np.float32] = np.linalg.norm(vectors, axis=1, keepdims=True).astype(np.float32)
+    return vectors / np.maximum(norms, np.float32(1e-12))
 
 
 def _name(operator: Any) -> str | None:
