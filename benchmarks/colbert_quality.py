@@ -2,9 +2,9 @@
 
     python benchmarks/colbert_quality.py --data DATA/cranfield --checkpoint minilm-colbert [--json RESULT]
 
-The checkpoint is what `examples/train_colbert.py` wrote for the same collection with the same `--seed`. Two thirds of the
-queries trained it, so the figures that compare it with the others are those of the queries that were held out; those of
-all queries are there to check the other systems against published ones.
+The checkpoint is what `examples/train_colbert.py` wrote for the same collection with the same `--seed`. Two thirds of
+the queries trained it, so the figures that compare it with the others are those of the queries that were held out;
+those of all queries are there to check the other systems against published ones.
 
 - BM25: bm25s, "lucene", k1 = 1.5, b = 0.75, English stop words and stemming.
 - One vector: the mean of MiniLM's token vectors, by dot product of unit vectors.

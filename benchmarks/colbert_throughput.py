@@ -2,9 +2,9 @@
 
     python benchmarks/colbert_throughput.py --data DATA/cranfield --checkpoint minilm-colbert [--documents 240]
 
-The model called directly is `MultiVectorEncoder.encode_document` over all texts at once, which sorts them by length too,
-at several batch sizes: the best of them is the bar. One text at a time is the same call for each text alone. The rounds
-take turns, and the median of each counts, so that a busy machine slows all of them alike.
+The model called directly is `MultiVectorEncoder.encode_document` over all texts at once, which sorts them by length
+too, at several batch sizes: the best of them is the bar. One text at a time is the same call for each text alone. The
+rounds take turns, and the median of each counts, so that a busy machine slows all of them alike.
 """
 
 from __future__ import annotations
