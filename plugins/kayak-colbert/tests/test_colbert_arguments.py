@@ -11,7 +11,10 @@ from typing import Any
 
 import kayak
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from kayak_colbert import ColbertEncoder
+from kayak_colbert.texts import length_sorted_batches
 
 HEAVY = {"torch", "sentence_transformers", "transformers", "huggingface_hub", "tokenizers", "scipy"}
 
@@ -160,3 +163,18 @@ def test_malformed_texts_and_ids() -> None:
         encoder.encode_document_batches([], documents_at_a_time=0)
     assert encoder.encode_queries([]) == []
     assert list(encoder.encode_document_batches([])) == []
+
+
+@given(
+    lengths=st.lists(st.integers(1, 300), max_size=60),
+    size=st.integers(1, 40),
+    most=st.none() | st.integers(1, 4000),
+)
+def test_batches_hold_every_text_once_within_both_limits(lengths: list[int], size: int, most: int | None) -> None:
+    batches = list(length_sorted_batches(lengths, size, most))
+    assert sorted(place for batch in batches for place in batch) == list(range(len(lengths)))
+    flat = [lengths[place] for batch in batches for place in batch]
+    assert flat == sorted(flat, reverse=True)
+    for batch in batches:
+        assert 1 <= len(batch) <= size
+        assert most is None or len(batch) == 1 or len(batch) * max(lengths[place] for place in batch) <= most

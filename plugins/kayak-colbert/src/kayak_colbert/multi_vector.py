@@ -8,7 +8,7 @@ from typing import Any
 import kayak
 import numpy as np
 
-from kayak_colbert.models import Vectors, readable, untruncated_counts
+from kayak_colbert.models import Vectors, readable, tokens_at_once, untruncated_counts
 from kayak_colbert.pooling import Pooling, merged_tokens, pooling_of
 from kayak_colbert.texts import Side
 
@@ -28,6 +28,7 @@ class MultiVectorModel:
         self._model = model
         self._pooling: Pooling | None = pooling_of(token_pooling)
         self.dim = int(model.get_embedding_dimension())
+        self.tokens_at_once = tokens_at_once(model.device)
 
     @staticmethod
     def accepts(model: Any) -> bool:

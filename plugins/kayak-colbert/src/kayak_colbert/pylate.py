@@ -9,7 +9,7 @@ from typing import Any
 import kayak
 import numpy as np
 
-from kayak_colbert.models import Vectors, readable, untruncated_counts
+from kayak_colbert.models import Vectors, readable, tokens_at_once, untruncated_counts
 from kayak_colbert.multi_vector import tokenizer_rules
 from kayak_colbert.pooling import check_pooling
 from kayak_colbert.texts import Side
@@ -37,6 +37,7 @@ class PyLateModel:
         self._model = model
         self._pool_factor = 1 if token_pooling is None else token_pooling
         self.dim = int(model.get_sentence_embedding_dimension())
+        self.tokens_at_once = tokens_at_once(getattr(model, "device", None))
 
     @staticmethod
     def accepts(model: Any) -> bool:

@@ -35,15 +35,23 @@ def checked_texts(texts: Any, side: Side) -> tuple[str, ...]:
     return given
 
 
-def length_sorted_batches(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
-    """Yield the positions of texts, longest first, `size` at a time.
+def length_sorted_batches(lengths: Sequence[int], size: int, most_tokens: int | None = None) -> Iterator[list[int]]:
+    """Yield the positions of texts, longest first, at most `size` at a time.
 
     Texts of one batch are padded to the longest of them, so batches of similar length waste least; the longest come
     first, so that memory that does not suffice shows at once.
+
+    Args:
+        lengths: tokens of each text, as many as the model reads.
+        size: most texts of a batch.
+        most_tokens: most tokens of a batch, padding included, where it holds more than one text.
     """
     order = sorted(range(len(lengths)), key=lambda position: -lengths[position])
-    for start in range(0, len(order), size):
-        yield order[start : start + size]
+    start = 0
+    while start < len(order):
+        fit = size if most_tokens is None else min(size, max(1, most_tokens // max(1, lengths[order[start]])))
+        yield order[start : start + fit]
+        start += fit
 
 
 def _problem(text: str) -> str | None:
