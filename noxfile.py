@@ -21,6 +21,7 @@ TEST_REQUIREMENTS = ["ml-dtypes", "pandas", "pytest-cov", "pytest-xdist"]
 DOCS_REQUIREMENTS = ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.27", "ruff>=0.12"]
 QUALITY_REQUIREMENTS = ["bm25s", "ir-measures", "PyStemmer"]
 TORCH = "torch==2.13.0"
+MODELS = ["sentence-transformers>=6"]
 BENCHMARKS = ["import_cost", "numpy_maxsim", "exact_maxsim", "directory_store", "lexical_quality", "stores"]
 MOJO = "mojo>=1.2,<1.3"  # large: installed once, for building the kernels and for the tests that compile
 STORES = ["lancedb", "pgvector", "qdrant", "weaviate", "chromadb"]
@@ -75,10 +76,12 @@ def tests(session: nox.Session) -> None:
             env=ONE_BLAS_THREAD,
         )
         return
-    if os.environ.get("CI"):
-        session.install(TORCH)  # heavy; elsewhere the tests that need it say that it is missing
+    if os.environ.get("CI"):  # heavy; elsewhere the tests that need them say that they are missing
+        session.install(TORCH)
+        session.install(*MODELS)
     session.install(*DOCS_REQUIREMENTS, *QUALITY_REQUIREMENTS, "hatchling", MOJO, *TESTED_PLUGINS)
     session.install("--no-build-isolation", "./mojo_backend")  # with the compiler that is there already
+    session.install("--no-deps", "./plugins/kayak-colbert")
     session.run("coverage", "erase")
     session.run("pytest", "-n", "2", "--cov", "--cov-report=", *session.posargs, env=ONE_BLAS_THREAD)
     session.run("coverage", "report")

@@ -161,6 +161,9 @@ if TYPE_CHECKING:
         EncoderMismatchError as EncoderMismatchError,
     )
     from kayak.errors import (
+        EncoderUnavailableError as EncoderUnavailableError,
+    )
+    from kayak.errors import (
         EncodingError as EncodingError,
     )
     from kayak.errors import (
@@ -505,6 +508,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "DuplicateKindError",
         "EmptySelectionError",
         "EncoderMismatchError",
+        "EncoderUnavailableError",
         "EncodingError",
         "FilterError",
         "InvalidInputError",
