@@ -45,6 +45,7 @@ def lint(session: nox.Session) -> None:
 def typing(session: nox.Session) -> None:
     """mypy --strict, all packages."""
     session.install("mypy>=1.15", "types-tqdm", "hatchling", "./kayak_core[cli,testing]")
+    session.install("./plugins/kayak-centroids")
     session.install("./mojo_backend", env=WITHOUT_KERNELS)
     session.run("mypy")
 
@@ -73,6 +74,7 @@ def tests(session: nox.Session) -> None:
         )
         return
     session.install(*DOCS_REQUIREMENTS, *QUALITY_REQUIREMENTS, "hatchling", MOJO)
+    session.install("./plugins/kayak-centroids")
     session.install("--no-build-isolation", "./mojo_backend")  # with the compiler that is there already
     if os.environ.get("CI"):
         session.install(TORCH)  # heavy; elsewhere the tests that need it say that it is missing

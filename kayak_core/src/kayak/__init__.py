@@ -53,6 +53,12 @@ if TYPE_CHECKING:
         CandidateWindow as CandidateWindow,
     )
     from kayak.contracts import (
+        CentroidExecutor as CentroidExecutor,
+    )
+    from kayak.contracts import (
+        CentroidKernels as CentroidKernels,
+    )
+    from kayak.contracts import (
         Comparison as Comparison,
     )
     from kayak.contracts import (
@@ -114,6 +120,9 @@ if TYPE_CHECKING:
     )
     from kayak.contracts import (
         Where as Where,
+    )
+    from kayak.contracts import (
+        check_dimensions as check_dimensions,
     )
     from kayak.contracts import (
         exact_late_interaction_reference_scoring_semantics as exact_late_interaction_reference_scoring_semantics,
@@ -245,6 +254,9 @@ if TYPE_CHECKING:
         available_store_kinds as available_store_kinds,
     )
     from kayak.plugins import (
+        find_executor as find_executor,
+    )
+    from kayak.plugins import (
         list_plugins as list_plugins,
     )
     from kayak.plugins import (
@@ -285,6 +297,9 @@ if TYPE_CHECKING:
     )
     from kayak.retrieval import (
         open_text_retriever as open_text_retriever,
+    )
+    from kayak.retrieval import (
+        progress_bar as progress_bar,
     )
     from kayak.searching import (
         clause_text_stage3_verifier_operator as clause_text_stage3_verifier_operator,
@@ -327,6 +342,9 @@ if TYPE_CHECKING:
     )
     from kayak.searching import (
         search_batch as search_batch,
+    )
+    from kayak.searching import (
+        search_batch_with_plan as search_batch_with_plan,
     )
     from kayak.searching import (
         search_with_plan as search_with_plan,
@@ -372,6 +390,9 @@ if TYPE_CHECKING:
     )
     from kayak.values import (
         LateScores as LateScores,
+    )
+    from kayak.values import (
+        Prepared as Prepared,
     )
     from kayak.values import (
         SearchHit as SearchHit,
@@ -420,6 +441,8 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "CandidateSearch",
         "CandidateStageResult",
         "CandidateWindow",
+        "CentroidExecutor",
+        "CentroidKernels",
         "Comparison",
         "DatabaseLateStore",
         "Executor",
@@ -441,6 +464,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "StoreSelection",
         "StoredDocument",
         "Where",
+        "check_dimensions",
         "exact_late_interaction_reference_scoring_semantics",
         "metadata_json",
         "parse_where",
@@ -492,6 +516,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "available_encoder_kinds",
         "available_stage_operator_kinds",
         "available_store_kinds",
+        "find_executor",
         "list_plugins",
         "open_candidate_generator",
         "open_encoder",
@@ -508,6 +533,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "LateTextSearchSession",
         "copy_store",
         "open_text_retriever",
+        "progress_bar",
     ),
     "kayak.searching": (
         "clause_text_stage3_verifier_operator",
@@ -524,6 +550,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "noop_topk_stage2_reference_operator",
         "search",
         "search_batch",
+        "search_batch_with_plan",
         "search_with_plan",
         "store_native_candidate_generator",
         "store_native_search_plan",
@@ -543,6 +570,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "LateQuery",
         "LateQueryBatch",
         "LateScores",
+        "Prepared",
         "SearchHit",
         "documents",
         "flat_query_dim128",

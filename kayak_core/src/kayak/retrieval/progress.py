@@ -11,13 +11,16 @@ from kayak.errors import MissingDependencyError
 
 
 @contextmanager
-def progress_bar(description: str, total: int | None, show: bool | None) -> Iterator[Callable[[int], object]]:
+def progress_bar(
+    description: str, total: int | None, show: bool | None, *, unit: str = "doc"
+) -> Iterator[Callable[[int], object]]:
     """Give a function that advances a bar by a number of documents.
 
     Args:
-        description: what is counted.
-        total: how many there are, None where unknown.
+        description: what is being done.
+        total: how many documents there are, None where unknown.
         show: True shows a bar, False none; None shows one where tqdm is installed and stderr is a terminal.
+        unit: what is counted, if not documents.
 
     Raises:
         MissingDependencyError: a bar is asked for and tqdm is not installed.
@@ -33,7 +36,7 @@ def progress_bar(description: str, total: int | None, show: bool | None) -> Iter
         return
     from tqdm import tqdm
 
-    with tqdm(total=total, desc=description, unit="doc", dynamic_ncols=True) as bar:
+    with tqdm(total=total, desc=description, unit=unit, dynamic_ncols=True) as bar:
         yield bar.update
 
 

@@ -13,6 +13,7 @@ from kayak.values.layouts import (
     PACKED_LAYOUT,
     QUERY_LAYOUTS,
 )
+from kayak.values.prepared import Prepared
 from kayak.values.scores import LateScores, SearchHit
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "LateQuery",
     "LateQueryBatch",
     "LateScores",
+    "Prepared",
     "SearchHit",
     "documents",
     "flat_query_dim128",
