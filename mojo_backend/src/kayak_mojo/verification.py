@@ -60,15 +60,22 @@ def _verify_centroids(kernels: Kernels, generator: np.random.Generator) -> None:
             right = np.abs(similarities - chosen) <= tolerance
             if not (right & (chosen >= exact.max(axis=1) - 2 * tolerance)).all():
                 raise ManifestError(f"{kernels.path} assigns {vectors.dtype} of dimension {dim} to wrong centroids")
-        probed, similarities = arithmetic.probe(plain, 10)
+        _, similarities = arithmetic.probe(plain, 10)
         best = -np.sort(-(plain.astype(np.float64) @ centroids.T), axis=1)[:, :10]
         tolerance = _TOLERANCE * (np.abs(plain.astype(np.float64)) @ np.abs(centroids.T)).max(axis=1)
         if not (np.abs(similarities - best) <= 2 * tolerance[:, np.newaxis]).all():
             raise ManifestError(f"{kernels.path} probes wrong centroids at dimension {dim}")
+        _verify_lists(kernels, arithmetic)
+
+
+def _verify_lists(kernels: Kernels, arithmetic: MojoCentroidKernels) -> None:
+    probed = np.arange(10, dtype=np.int32).reshape(2, 5)
     offsets = np.arange(0, 3 * _CENTROIDS + 1, 3)
     postings = np.tile(np.array([0, 1, 2], dtype=np.int32), _CENTROIDS)
-    scores = arithmetic.accumulate(probed, np.ones_like(similarities), np.array([0, 100]), offsets, postings, 4)
-    if scores.tolist() != [[100.0, 100.0, 100.0, 0.0]]:
+    scores = arithmetic.accumulate(
+        probed, np.ones(probed.shape, dtype=np.float32), np.array([0, 2]), offsets, postings, 4
+    )
+    if scores.tolist() != [[2.0, 2.0, 2.0, 0.0]]:
         raise ManifestError(f"{kernels.path} adds posting lists up wrongly")
 
 
