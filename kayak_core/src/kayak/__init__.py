@@ -371,10 +371,22 @@ if TYPE_CHECKING:
         StoreSpec as StoreSpec,
     )
     from kayak.values import (
+        ArtifactPart as ArtifactPart,
+    )
+    from kayak.values import (
+        ArtifactShelf as ArtifactShelf,
+    )
+    from kayak.values import (
         IndexBlock as IndexBlock,
     )
     from kayak.values import (
+        IndexOrigin as IndexOrigin,
+    )
+    from kayak.values import (
         IndexSlice as IndexSlice,
+    )
+    from kayak.values import (
+        KeepsArtifacts as KeepsArtifacts,
     )
     from kayak.values import (
         LateDocuments as LateDocuments,
@@ -564,7 +576,11 @@ _HOMES: dict[str, tuple[str, ...]] = {
     ),
     "kayak.values": (
         "IndexBlock",
+        "ArtifactPart",
+        "ArtifactShelf",
+        "IndexOrigin",
         "IndexSlice",
+        "KeepsArtifacts",
         "LateDocuments",
         "LateIndex",
         "LateQuery",

@@ -115,7 +115,7 @@ def test_equal_seeds_give_equal_centroids_and_others_do_not() -> None:
         for seed in (1, 1, 2)
     )
     np.testing.assert_array_equal(first.centroids, again.centroids)
-    np.testing.assert_array_equal(first.lists.documents, again.lists.documents)
+    np.testing.assert_array_equal(first.parts[0].lists.documents, again.parts[0].lists.documents)
     assert not np.array_equal(first.centroids, other.centroids)
 
 
@@ -133,14 +133,15 @@ def test_lists_hold_each_document_once_in_order() -> None:
     index = index_of(topical(9, 120))
     executor = kayak.find_executor(kayak.NUMPY_REFERENCE_BACKEND)
     structure = CentroidInteraction(n_centroids=10).prepare(index, executor).value.structure
+    lists = structure.parts[0].lists
     np.testing.assert_allclose(np.linalg.norm(structure.centroids, axis=1), 1.0, rtol=1e-5)
     for centroid in range(len(structure.centroids)):
-        listed = structure.lists.documents[structure.lists.offsets[centroid] : structure.lists.offsets[centroid + 1]]
+        listed = lists.documents[lists.offsets[centroid] : lists.offsets[centroid + 1]]
         assert (np.diff(listed) > 0).all()
     nearest = [
         {int(i) for i in (index.document_token_matrix(n) @ structure.centroids.T).argmax(axis=1)} for n in range(120)
     ]
-    assert sum(map(len, nearest)) == len(structure.lists.documents)
+    assert sum(map(len, nearest)) == len(lists.documents)
 
 
 def test_a_batch_gives_what_its_queries_give_alone() -> None:

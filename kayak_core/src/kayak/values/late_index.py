@@ -20,6 +20,7 @@ from kayak.typing import (
     TokenMatrixInput,
     TokenValuesInput,
 )
+from kayak.values.artifacts import IndexOrigin
 from kayak.values.backend_names import NUMPY_REFERENCE_BACKEND
 from kayak.values.blocks import IndexBlock, IndexSlice, check_offsets, gather_rows, offsets_from_counts
 from kayak.values.coerce import (
@@ -55,12 +56,14 @@ class LateIndex:
         slices: where the vectors lie. Executors read these; see `kayak.IndexSlice`.
         layout: "packed" or "hybrid_flat_dim128".
         doc_texts: one text (or None) a document; None where no document has one or texts were not loaded.
+        origin: where the documents are stored, if the store keeps artifacts beside them; else None.
     """
 
     doc_ids: tuple[str, ...]
     slices: tuple[IndexSlice, ...]
     layout: str = PACKED_LAYOUT
     doc_texts: tuple[str | None, ...] | None = None
+    origin: IndexOrigin | None = None
     _prepared: PreparedArtifacts = attrs.field(factory=PreparedArtifacts, init=False)
 
     @classmethod
@@ -265,7 +268,8 @@ class LateIndex:
                 slices.append(part.take(members[order], rows[order]))
         chosen = numbers.tolist()
         texts = None if self.doc_texts is None else tuple(self.doc_texts[i] for i in chosen)
-        return LateIndex(tuple(self.doc_ids[i] for i in chosen), tuple(slices), self.layout, texts)
+        origin = None if self.origin is None else self.origin.take(numbers)
+        return LateIndex(tuple(self.doc_ids[i] for i in chosen), tuple(slices), self.layout, texts, origin)
 
     @cached_property
     def _places(self) -> tuple[Int64Vector, Int64Vector]:

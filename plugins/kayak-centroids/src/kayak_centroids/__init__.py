@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kayak_centroids.plans import centroid_search_plan as centroid_search_plan
     from kayak_centroids.plans import prepare_centroids as prepare_centroids
     from kayak_centroids.report import CentroidReport as CentroidReport
+    from kayak_centroids.storing import store_centroids as store_centroids
     from kayak_centroids.structure import default_centroid_count as default_centroid_count
 
 __version__ = "1.0.0"
@@ -26,6 +27,7 @@ _HOME_OF = {
     "centroid_search_plan": "plans",
     "default_centroid_count": "structure",
     "prepare_centroids": "plans",
+    "store_centroids": "storing",
 }
 
 __all__ = ["__version__", *_HOME_OF]  # noqa: PLE0604 - the names of the table above

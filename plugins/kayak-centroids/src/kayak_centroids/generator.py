@@ -10,6 +10,7 @@ import numpy as np
 from kayak.typing import Float32Matrix, Int32Matrix
 
 from kayak_centroids.numpy_kernels import centroid_kernels
+from kayak_centroids.stored import StoredCentroids, artifact_name, attach
 from kayak_centroids.structure import BuildParameters, CentroidStructure, build_structure
 
 _BATCH_BYTES = 256 << 20
@@ -77,18 +78,44 @@ class CentroidInteraction(kayak.CandidateGenerator):
         The result's `value` is a `PreparedCentroids`. Each executor has its own: their rounding differs, and equal
         searches give equal results, whatever ran before.
         """
-        parameters = BuildParameters(
+
+        def build() -> PreparedCentroids:
+            structure = self._structure(index, executor, show_progress)
+            return PreparedCentroids(structure, centroid_kernels(executor, structure.centroids))
+
+        return index.prepare((self.kind, self.build_parameters, executor.name), build)
+
+    @property
+    def build_parameters(self) -> BuildParameters:
+        """What the centroids and lists depend on."""
+        return BuildParameters(
             n_centroids=self.n_centroids,
             seed=self.seed,
             iterations=self.iterations,
             sample_per_centroid=self.sample_per_centroid,
         )
 
-        def build() -> PreparedCentroids:
-            structure = build_structure(index, parameters, executor, show_progress)
-            return PreparedCentroids(structure, centroid_kernels(executor, structure.centroids))
-
-        return index.prepare((self.kind, parameters, executor.name), build)
+    def _structure(
+        self, index: kayak.LateIndex, executor: kayak.Executor, show_progress: bool | None
+    ) -> CentroidStructure:
+        """Take what the store keeps, extended by the documents that it lacks, or build it for this index."""
+        notes: tuple[str, ...] = ()
+        if index.origin is not None:
+            name = artifact_name(self.build_parameters)
+            try:
+                parts = index.origin.artifacts.read(name)
+            except kayak.StoreClosedError:
+                parts = ()
+                notes = ("the store is closed, so what it keeps was not looked for: built for this index alone",)
+            if parts:
+                stored = StoredCentroids.of_parts(name, parts)
+                return attach(stored, index, index.origin.document_keys, executor, show_progress).structure
+            notes = notes or (
+                "the store keeps no centroids of these parameters: built for this index alone; "
+                "kayak_centroids.store_centroids(store, generator) keeps them",
+            )
+        built = build_structure(index, self.build_parameters, executor, show_progress)
+        return attrs.evolve(built, origin_notes=notes)
 
     def generate(
         self, query: kayak.LateQuery, index: kayak.LateIndex, *, k: int, executor: kayak.Executor
@@ -104,17 +131,14 @@ class CentroidInteraction(kayak.CandidateGenerator):
         prepared = self.prepare(index, executor)
         centroids: PreparedCentroids = prepared.value
         structure = centroids.structure
-        lists = structure.lists
         probed, gains, base = self._probe(centroids, batch.packed_vectors)
-        touched = np.add.reduceat(np.diff(lists.offsets)[probed].sum(axis=1), batch.offsets[:-1])
+        touched = np.add.reduceat(structure.list_lengths[probed].sum(axis=1), batch.offsets[:-1])
         results = []
         step = max(1, _BATCH_BYTES // (4 * index.document_count))
         for first in range(0, batch.batch_size, step):
             offsets = batch.offsets[first : min(first + step, batch.batch_size) + 1]
             rows = slice(int(offsets[0]), int(offsets[-1]))
-            scores = centroids.kernels.accumulate(
-                probed[rows], gains[rows], offsets - offsets[0], lists.offsets, lists.documents, index.document_count
-            )
+            scores = structure.scores(centroids.kernels, probed[rows], gains[rows], offsets - offsets[0])
             scores += np.add.reduceat(base[rows], offsets[:-1] - offsets[0], dtype=np.float32)[:, np.newaxis]
             for place, values in enumerate(scores, start=first):
                 built_now = prepared.built_now and place == 0
@@ -126,12 +150,12 @@ class CentroidInteraction(kayak.CandidateGenerator):
                     document_count=index.document_count,
                     bytes_read=structure.centroids.nbytes
                     + 4 * int(touched[place])
-                    + (index.vector_byte_size if built_now else 0),
+                    + (structure.bytes_read if built_now else 0),
                     executor=executor.name if isinstance(executor, kayak.CentroidExecutor) else None,
                     preparation=structure.description,
                     preparation_seconds=prepared.elapsed_seconds if built_now else 0.0,
                     notes=(
-                        f"{int(touched[place])} postings read of {len(lists.documents)}",
+                        f"{int(touched[place])} postings read of {structure.posting_count}",
                         *structure.notes,
                     ),
                 )

@@ -31,6 +31,11 @@ class InvertedLists:
         np.cumsum(np.bincount(codes, minlength=centroid_count), out=offsets[1:])
         return cls(offsets, documents[order], document_count)
 
+    def pairs(self) -> tuple[Int32Vector, Int32Vector]:
+        """Return the pairs of document and centroid that the lists hold."""
+        codes = np.repeat(np.arange(len(self.offsets) - 1, dtype=np.int32), np.diff(self.offsets))
+        return self.documents, codes
+
     @property
     def byte_size(self) -> int:
         """Bytes of the lists."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import attrs
 import kayak
 
+from kayak_centroids.structure import CentroidStructure
+
 
 @attrs.frozen
 class CentroidReport:
@@ -21,6 +23,7 @@ class CentroidReport:
         mean_cosine: mean cosine between token vectors and their centroids, over documents.
         tail_threshold: documents with a lower mean cosine fit badly, and searches may miss them.
         tail_doc_ids: these documents, worst first.
+        rebuild_reason: why the stored centroids should be made anew, or None; see `store_centroids`.
     """
 
     centroid_count: int
@@ -33,19 +36,28 @@ class CentroidReport:
     mean_cosine: float
     tail_threshold: float
     tail_doc_ids: tuple[str, ...]
+    rebuild_reason: str | None = None
 
     @classmethod
     def of(cls, prepared: kayak.Prepared, index: kayak.LateIndex) -> CentroidReport:
         """Describe what `CentroidInteraction.prepare` returned."""
-        structure = prepared.value.structure
+        return cls.of_structure(
+            prepared.value.structure, index, seconds=prepared.elapsed_seconds, built_now=prepared.built_now
+        )
+
+    @classmethod
+    def of_structure(
+        cls, structure: CentroidStructure, index: kayak.LateIndex, *, seconds: float, built_now: bool
+    ) -> CentroidReport:
+        """Describe a structure that serves an index."""
         return cls(
             len(structure.centroids),
-            len(structure.lists.documents),
+            structure.posting_count,
             index.document_count,
             structure.byte_size,
             structure.built_by,
-            prepared.elapsed_seconds,
-            prepared.built_now,
+            seconds,
+            built_now,
             structure.fit.mean,
             structure.fit.threshold,
             tuple(index.doc_ids[number] for number in structure.fit.tail.tolist()),

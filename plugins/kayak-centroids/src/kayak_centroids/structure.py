@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cached_property
+
 import attrs
 import kayak
 import numpy as np
-from kayak.typing import Float32Matrix, Int32Vector
+from kayak.typing import Float32Matrix, Float32Vector, Int32Matrix, Int32Vector, Int64Vector
 
 from kayak_centroids.fit import CentroidFit, document_cosines
 from kayak_centroids.kmeans import spherical_kmeans
@@ -35,45 +38,100 @@ class BuildParameters:
 
 
 @attrs.frozen(eq=False)
+class ListsPart:
+    """Inverted lists of some documents of an index.
+
+    Attributes:
+        lists: the documents of each centroid, numbered within the part.
+        rows: int64 number in the index of each document of the part, -1 for one that is not in the index; None where
+            the part is the index, in its order.
+    """
+
+    lists: InvertedLists
+    rows: Int64Vector | None = None
+
+
+@attrs.frozen(eq=False, slots=False)
 class CentroidStructure:
     """Centroids of an index's token vectors, and which documents hold which.
 
     Attributes:
         centroids: float32 of unit length, shape (centroids, dimension).
-        lists: the documents of each centroid.
+        parts: the documents of each centroid.
         fit: how well the centroids stand for the documents.
         built_by: what computed it: a backend, or "numpy".
+        bytes_read: bytes that were read to have it.
+        origin_notes: where it comes from, if not from this index alone.
     """
 
     centroids: Float32Matrix
-    lists: InvertedLists
+    parts: tuple[ListsPart, ...]
     fit: CentroidFit
     built_by: str
+    bytes_read: int
+    origin_notes: tuple[str, ...] = ()
+
+    @cached_property
+    def list_lengths(self) -> Int64Vector:
+        """Postings of each centroid, int64."""
+        lengths: Int64Vector = sum(
+            (np.diff(part.lists.offsets) for part in self.parts), np.zeros(len(self.centroids), dtype=np.int64)
+        )
+        return lengths
+
+    @property
+    def posting_count(self) -> int:
+        """Entries of all lists."""
+        return sum(len(part.lists.documents) for part in self.parts)
 
     @property
     def byte_size(self) -> int:
         """Bytes of the structure."""
-        return self.centroids.nbytes + self.lists.byte_size + self.fit.values.nbytes
+        return self.centroids.nbytes + self.fit.values.nbytes + sum(part.lists.byte_size for part in self.parts)
 
     @property
     def description(self) -> str:
         """One line for profiles."""
         return (
-            f"{len(self.centroids)} centroids and {len(self.lists.documents)} postings of "
-            f"{self.lists.document_count} documents, {self.byte_size} bytes, built by {self.built_by}"
+            f"{len(self.centroids)} centroids and {self.posting_count} postings of {len(self.fit.values)} documents, "
+            f"{self.byte_size} bytes, built by {self.built_by}"
         )
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a user should know: whether some documents fit badly."""
+        """What a user should know: where the structure comes from, and whether some documents fit badly."""
         tail = len(self.fit.tail)
         if not tail:
-            return ()
+            return self.origin_notes
         return (
+            *self.origin_notes,
             f"{tail} of {len(self.fit.values)} documents fit the centroids badly (mean cosine below "
-            f"{self.fit.threshold:.2f}, the others have {self.fit.mean:.2f}) and may be missed; "
+            f"{self.fit.threshold:.2f}, over all it is {self.fit.mean:.2f}) and may be missed; "
             "kayak_centroids.prepare_centroids names them",
         )
+
+    def scores(
+        self,
+        kernels: kayak.CentroidKernels,
+        probed: Int32Matrix,
+        gains: Float32Matrix,
+        query_offsets: Int64Vector,
+    ) -> Float32Matrix:
+        """Add up the gains of the probed lists over all parts; float32 of shape (queries, documents of the index)."""
+        found = []
+        for part in self.parts:
+            lists = part.lists
+            values = kernels.accumulate(
+                probed, gains, query_offsets, lists.offsets, lists.documents, lists.document_count
+            )
+            if part.rows is None:
+                return values
+            found.append((part.rows, values))
+        scores = np.zeros((len(query_offsets) - 1, len(self.fit.values)), dtype=np.float32)
+        for rows, values in found:
+            inside = rows >= 0
+            scores[:, rows[inside]] = values[:, inside]
+        return scores
 
 
 def default_centroid_count(vector_count: int) -> int:
@@ -104,18 +162,28 @@ def build_structure(
             generator=generator,
             advance=advance,
         )
-        kernels = centroid_kernels(executor, centroids)
-        documents: list[Int32Vector] = []
-        codes: list[Int32Vector] = []
-        fit = np.empty(index.document_count, dtype=np.float32)
-        for chunk in stream_tokens(index):
-            chosen, similarities = kernels.assign(chunk.vectors)
-            pairs = distinct_pairs(chunk.documents, chunk.counts, chosen, len(centroids))
-            documents.append(pairs[0])
-            codes.append(pairs[1])
-            fit[chunk.documents] = document_cosines(chunk.vectors, similarities, chunk.counts)
-            advance(len(chunk.vectors))
+        lists, fit = assign_documents(index, centroids, executor, advance)
+    return CentroidStructure(
+        centroids, (ListsPart(lists),), CentroidFit.of_values(fit), kernels_name(executor), index.vector_byte_size
+    )
+
+
+def assign_documents(
+    index: kayak.LateIndex, centroids: Float32Matrix, executor: kayak.Executor, advance: Callable[[int], object]
+) -> tuple[InvertedLists, Float32Vector]:
+    """Return the inverted lists of an index's documents, and how well the centroids fit each."""
+    kernels = centroid_kernels(executor, centroids)
+    documents: list[Int32Vector] = []
+    codes: list[Int32Vector] = []
+    fit = np.empty(index.document_count, dtype=np.float32)
+    for chunk in stream_tokens(index):
+        chosen, similarities = kernels.assign(chunk.vectors)
+        pairs = distinct_pairs(chunk.documents, chunk.counts, chosen, len(centroids))
+        documents.append(pairs[0])
+        codes.append(pairs[1])
+        fit[chunk.documents] = document_cosines(chunk.vectors, similarities, chunk.counts)
+        advance(len(chunk.vectors))
     lists = InvertedLists.from_pairs(
         np.concatenate(documents), np.concatenate(codes), len(centroids), index.document_count
     )
-    return CentroidStructure(centroids, lists, CentroidFit.of_values(fit), kernels_name(executor))
+    return lists, fit
