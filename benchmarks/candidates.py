@@ -35,7 +35,6 @@ DEPTH = 10
 PROBES = (4, 8, 16, 32)
 WINDOWS = (50, 100, 200, 400)
 NOISE = 0.02
-SCALE_VECTORS = 16
 SCALE_QUERIES = 100
 MOJO, NUMPY = kayak.MOJO_EXACT_CPU_BACKEND, kayak.NUMPY_REFERENCE_BACKEND
 Figures = dict[str, Any]
@@ -158,26 +157,26 @@ def plaid_rows(collection: Collection, exact: list[list[str]], python: Path) -> 
     return figures, rows
 
 
-def scaled(collection: Collection, count: int) -> kayak.LateIndex:
+def scaled(collection: Collection, count: int, length: int) -> kayak.LateIndex:
     """Repeat the first vectors of each document, with noise, until there are `count` documents."""
-    starts = collection.documents.offsets[:-1][collection.index.counts >= SCALE_VECTORS]
-    rows = starts[:, np.newaxis] + np.arange(SCALE_VECTORS)
+    starts = collection.documents.offsets[:-1][collection.index.counts >= length]
+    rows = starts[:, np.newaxis] + np.arange(length)
     generator = np.random.default_rng(0)
-    vectors = np.empty((count, SCALE_VECTORS, collection.index.vector_dim), dtype=np.float16)
+    vectors = np.empty((count, length, collection.index.vector_dim), dtype=np.float16)
     for first in range(0, count, len(rows)):
         chosen = rows[: min(len(rows), count - first)]
         noisy = collection.documents.vectors[chosen]
         noisy = noisy + generator.standard_normal(noisy.shape, dtype=np.float32) * NOISE
         vectors[first : first + len(chosen)] = noisy / np.linalg.norm(noisy, axis=2, keepdims=True)
-    offsets = np.arange(count + 1, dtype=np.int64) * SCALE_VECTORS
+    offsets = np.arange(count + 1, dtype=np.int64) * length
     return index_of(offsets, vectors.reshape(-1, vectors.shape[2]), [str(i) for i in range(count)])
 
 
-def scale_rows(collection: Collection, counts: list[int], backend: str) -> Figures:
+def scale_rows(collection: Collection, counts: list[int], length: int, backend: str) -> Figures:
     rows = []
     asked = collection.asked[:SCALE_QUERIES]
     for count in counts:
-        index = scaled(collection, count)
+        index = scaled(collection, count, length)
         report = kayak_centroids.prepare_centroids(index, kayak_centroids.CentroidInteraction(), backend=backend)
         plan = kayak_centroids.centroid_search_plan(DEPTH, 200)
         _, seconds = timed(
@@ -198,7 +197,7 @@ def scale_rows(collection: Collection, counts: list[int], backend: str) -> Figur
         print(rows[-1], f"load {os.getloadavg()[0]:.1f}", flush=True)
     sizes = np.log([each["documents"] for each in rows])
     return {
-        "vectors_a_document": SCALE_VECTORS,
+        "vectors_a_document": length,
         "rows": rows,
         "exponent": float(np.polyfit(sizes, np.log([each["p50_ms"] for each in rows]), 1)[0]),
         "scan_exponent": float(np.polyfit(sizes, np.log([each["scan_p50_ms"] for each in rows]), 1)[0]),
@@ -240,7 +239,8 @@ def plot(figures: Figures, path: Path) -> None:
         axes.plot(sizes, [r["p50_ms"] for r in rows], "o-", color="#d1702b", label="centroids, window 200")
         axes.set_xscale("log")
         axes.set_yscale("log")
-        axes.set_xlabel("documents (repeated with noise, 16 vectors each)")
+        length = figures["scale"]["vectors_a_document"]
+        axes.set_xlabel(f"documents (repeated with noise, {length} vectors each)")
         axes.set_ylabel("milliseconds a query, median")
         axes.legend(frameon=False, fontsize=9)
         axes.set_title(f"cost grows as size^{figures['scale']['exponent']:.2f}", loc="left", fontsize=11)
@@ -255,6 +255,9 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=minilm_tokens.DEFAULT_CACHE, help="where token vectors are kept")
     parser.add_argument("--plaid-python", type=Path, help="an interpreter that has fast-plaid; left out otherwise")
     parser.add_argument("--scale", type=int, nargs="*", default=[], help="documents of the scaled corpora")
+    parser.add_argument(
+        "--scale-vectors", type=int, default=16, help="vectors of their documents (default: %(default)s)"
+    )
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     parser.add_argument("--plot", type=Path, help="write the plot to this file")
     arguments = parser.parse_args()
@@ -287,7 +290,7 @@ def main() -> None:
             collection, exact, arguments.plaid_python
         )
     if arguments.scale:
-        figures["scale"] = scale_rows(collection, arguments.scale, backends[0])
+        figures["scale"] = scale_rows(collection, arguments.scale, arguments.scale_vectors, backends[0])
     figures["load_after"] = os.getloadavg()[0]
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")

@@ -159,7 +159,8 @@ class CentroidInteraction(kayak.CandidateGenerator):
                         *structure.notes,
                     ),
                 )
-                found = kayak.LateScores.from_values(self.kind, index.doc_ids, values)
+                values.flags.writeable = False
+                found = kayak.LateScores(self.kind, index.doc_ids, values)  # ids and values align: nothing to check
                 results.append(kayak.CandidateStageResult(self, found, found.topk(k), profile))
         return tuple(results)
 
