@@ -6,7 +6,8 @@ What a fenced block means follows from its language and title:
 - `text title="Output"`: exactly what the Python block before it printed; `...` stands for what changes from run to run.
 - `console`: lines after `$ ` are run by the shell; the lines below each are its output, compared as above.
 - `toml`, `json`, `jsonl`: parsed, and written to the file that the title names, if any.
-- `bash title="Needs ..."`: not run, for the visible reason that the title gives.
+- `bash title="Needs ..."`, `python title="Needs ..."`: not run, for the visible reason that the title gives; the Python
+  is compiled.
 - `text` with another title: an illustration.
 """
 
@@ -61,6 +62,12 @@ class PageRunner:
     def _python(self, block: Block) -> None:
         if _SNIPPET.fullmatch(block.code.strip()) or _FILE_NAME.fullmatch(block.title):
             self._data(block, lambda text: compile(text, block.title, "exec"))
+            return
+        if block.title.startswith("Needs "):
+            try:
+                compile(block.code, block.place, "exec")
+            except SyntaxError as error:
+                raise PageError(f"{block.place}: {error}") from error
             return
         self._require_output_shown(block.place)
         code = compile("\n" * block.line + block.code, block.place, "exec")

@@ -262,6 +262,7 @@ def test_unknown_kind_says_what_exists_what_is_broken_and_what_to_install(world)
     installed = {plugin.distribution for plugin in kayak.list_plugins()}
     if "kayak-pgvector" not in installed:
         assert "pip install kayak-pgvector" in out["first_party"][1]
+    if "kayak-colbert" not in installed:
         assert "pip install kayak-colbert" in out["encoder"][1]
     if "kayak-mojo" not in installed:
         assert "pip install kayak-mojo" in out["backend"][1]

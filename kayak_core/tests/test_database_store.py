@@ -125,6 +125,7 @@ def test_export_batches_have_the_size_that_was_asked_for(store, size):
     assert [doc_id for batch in batches for doc_id in batch.doc_ids] == [f"d{number}" for number in range(7)]
     assert [text for batch in batches for text in batch.texts] == [f"text d{number}" for number in range(7)]
     assert [row["number"] for batch in batches for row in batch.metadata] == list(range(7))
+    assert not any(batch.block.vectors.flags.writeable or batch.block.offsets.flags.writeable for batch in batches)
     assert [float(m[-1, 0]) for batch in batches for m in batch.token_matrices] == list(range(7))
 
 
@@ -132,9 +133,20 @@ def test_the_engine_gets_its_part_of_a_filter_and_the_client_does_the_rest(store
     where = {"even": True, "number": {"$gt": 2}}
     index = store.load_index(where=where)
     assert index.doc_ids == ("d4", "d6")
-    asked = store.selections[-1]
+    listed, asked = store.selections
+    assert listed == kayak.StoreSelection(where=kayak.parse_where({"even": True}))
     assert asked.where.to_dict() == {"even": {"$eq": True}}
     assert asked.metadata  # needed for the rest
+    assert asked.doc_ids is None  # half of the documents and more are read faster together than one by one
+    few = store.load_index(where={"even": True, "number": {"$gt": 4}})
+    assert few.doc_ids == ("d6",)
+    assert store.selections[-1].doc_ids == ("d6",)
+    assert store.load_index(doc_ids=["d6", "d2", "d5", "d4", "d0"], where={"number": {"$lt": 3}}).doc_ids == (
+        "d2",
+        "d0",
+    )
+    assert store.selections[-1].doc_ids == ("d2", "d0")
+    assert [b.doc_ids for b in store.documents(where={"number": {"$gt": 99}})] == []
     profile = kayak.search_with_plan(QUERY, store, kayak.exact_full_scan_search_plan(2), where=where).profiles[0]
     assert profile.notes == ("filtered in the client: {'number': {'$gt': 2}}",)
 

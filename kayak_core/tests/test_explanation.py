@@ -1,8 +1,10 @@
-"""`kayak.explain` against float64 arithmetic written out by hand."""
+"""`kayak.explain` against float64 arithmetic written out by hand, and its table, page and heatmap."""
 
 from __future__ import annotations
 
 import json
+from html.parser import HTMLParser
+from pathlib import Path
 
 import kayak
 import numpy as np
@@ -76,6 +78,93 @@ def test_shares_add_up_and_the_table_names_tokens() -> None:
     }
 
 
+class Page(HTMLParser):
+    """Collects what a page shows and holds; an unclosed or mismatched element fails."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: set[str] = set()
+        self.attributes: list[tuple[str, str]] = []
+        self.text = ""
+        self.feed(source)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self.open.append(tag)
+        self.tags.add(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_html_is_self_contained_and_escaped() -> None:
+    hostile = '<script>alert("1")</script>&\'x'
+    explanation = kayak.explain(
+        kayak.query([[1.0, 0.0], [0.0, 2.0]]),
+        [[0.5, 0.0], [0.0, 1.5], [-1.0, -1.0]],
+        hostile,
+        query_tokens=[hostile, "drag"],
+        document_tokens=[hostile, '"><img src=x>', "unfound"],
+    )
+    page = Page(explanation._repr_html_())
+    assert page.tags <= {"div", "p", "b", "span", "table", "thead", "tbody", "tr", "th", "td"}
+    assert {name for name, _ in page.attributes} <= {"style", "title"}
+    assert page.text.count(hostile) == 4  # the id, the query token, the document token, and in the table again
+    assert '"><img src=x>' in page.text
+    assert "3.5000" in page.text
+    assert "85.7%" in page.text
+    titles = [value for name, value in page.attributes if name == "title"]
+    assert titles == [f"found by 0 {hostile} 0.500", "found by 1 drag 3.000"]
+    assert "url(" not in explanation._repr_html_()
+
+
+def test_html_without_tokens_and_without_positive_scores() -> None:
+    page = Page(kayak.explain(kayak.query([[1.0, 0.0]]), [[-1.0, 0.0], [-2.0, 0.0]])._repr_html_())
+    assert "[0]" in page.text
+    assert "[1]" in page.text
+    assert "-1.0000" in page.text
+    assert any("width:120px" in value for _, value in page.attributes)  # a share of 100 % of a negative score
+
+
+def test_a_hit_of_a_search_is_explained_with_tokens(tmp_path: Path) -> None:
+    with kayak.open_text_retriever(encoder="hashing", store="memory") as retriever:
+        retriever.upsert_texts(["lift", "drag"], ["The lift of wings.", "The drag of plates."])
+        hit = retriever.search_text("drag of a plate", k=1)[0]
+        explanation = kayak.explain("drag of a plate", retriever, hit)
+        assert explanation.doc_id == "drag"
+        assert explanation.score == pytest.approx(hit.score, rel=1e-5)
+        found = [each.document_token for each in explanation.alignments]
+        assert [found[0], found[1], found[3]] == ["drag", "of", "plates"]
+        assert explanation.document_tokens == ("the", "drag", "of", "plates")
+        again = kayak.explain(retriever.encode_query("drag of a plate"), retriever, hit)
+        assert again == explanation
+        assert np.array_equal(again.similarities, explanation.similarities)
+        session = retriever.session(include_text=True)
+        assert kayak.explain("drag of a plate", session, hit) == explanation
+        bare = kayak.explain(retriever.encode_query("drag of a plate"), retriever.store, hit)
+        assert bare.score == explanation.score
+        assert bare.document_tokens is None
+        with pytest.raises(kayak.EmptySelectionError, match="the store holds no document 'heat'"):
+            kayak.explain("drag", retriever, "heat")
+        with pytest.raises(kayak.InvalidInputError, match="name one of the store's with doc_id=, or pass a hit"):
+            kayak.explain("drag", retriever)
+        with pytest.raises(kayak.InvalidTypeError, match="a text needs a retriever or session"):
+            kayak.explain("drag", retriever.load_index(), hit)
+
+
+def test_the_similarities_are_all_products_and_read_only() -> None:
+    query, document = kayak.query([[1.0, 2.0], [0.5, -1.0]]), [[1.0, 0.0], [0.0, 1.0], [2.0, 2.0]]
+    similarities = kayak.explain(query, document).similarities
+    assert similarities.tolist() == [[1.0, 2.0, 6.0], [0.5, -1.0, -1.0]]
+    assert similarities.dtype == np.float64
+    assert not similarities.flags.writeable
+
+
 def test_a_score_of_zero_has_no_shares() -> None:
     explanation = kayak.explain(kayak.query([[1.0, 0.0]]), [[0.0, 1.0]])
     assert explanation.alignments[0].share is None
@@ -102,7 +191,7 @@ def test_documents_and_indexes_are_taken_by_id() -> None:
         ((None, [[1.0]]), {}, kayak.InvalidInputError, "the query has dimension 2, but the document has 1"),
         ((None, "two"), {}, kayak.InvalidInputError, "takes one document, and here are 2; name one with doc_id="),
         ((None, "two", "c"), {}, kayak.InvalidInputError, "document id 'c' is not in this index of 2 documents"),
-        ((None, "two", 3), {}, kayak.InvalidTypeError, "doc_id must be a string, got int"),
+        ((None, "two", 3), {}, kayak.InvalidTypeError, "doc_id must be a string or a SearchHit, got int"),
         ((None, []), {}, kayak.InvalidInputError, "document"),
         (
             (None, [[1.0, 0.0]]),

@@ -170,6 +170,9 @@ if TYPE_CHECKING:
         EncoderMismatchError as EncoderMismatchError,
     )
     from kayak.errors import (
+        EncoderUnavailableError as EncoderUnavailableError,
+    )
+    from kayak.errors import (
         EncodingError as EncodingError,
     )
     from kayak.errors import (
@@ -228,6 +231,51 @@ if TYPE_CHECKING:
     )
     from kayak.errors import (
         UnsupportedOperationError as UnsupportedOperationError,
+    )
+    from kayak.evaluation import (
+        EvaluationResult as EvaluationResult,
+    )
+    from kayak.evaluation import (
+        PlanComparison as PlanComparison,
+    )
+    from kayak.evaluation import (
+        RetrievalDataset as RetrievalDataset,
+    )
+    from kayak.evaluation import (
+        ScanRates as ScanRates,
+    )
+    from kayak.evaluation import (
+        SignificanceTest as SignificanceTest,
+    )
+    from kayak.evaluation import (
+        TuningResult as TuningResult,
+    )
+    from kayak.evaluation import (
+        compare_plans as compare_plans,
+    )
+    from kayak.evaluation import (
+        evaluate as evaluate,
+    )
+    from kayak.evaluation import (
+        measure_scan_rates as measure_scan_rates,
+    )
+    from kayak.evaluation import (
+        read_beir as read_beir,
+    )
+    from kayak.evaluation import (
+        read_ir_dataset as read_ir_dataset,
+    )
+    from kayak.evaluation import (
+        read_trec_qrels as read_trec_qrels,
+    )
+    from kayak.evaluation import (
+        read_trec_run as read_trec_run,
+    )
+    from kayak.evaluation import (
+        tune_plan as tune_plan,
+    )
+    from kayak.evaluation import (
+        write_trec_run as write_trec_run,
     )
     from kayak.explanation import (
         Explanation as Explanation,
@@ -496,6 +544,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "DuplicateKindError",
         "EmptySelectionError",
         "EncoderMismatchError",
+        "EncoderUnavailableError",
         "EncodingError",
         "FilterError",
         "InvalidInputError",
@@ -516,6 +565,23 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "StoreWriteError",
         "UnknownKindError",
         "UnsupportedOperationError",
+    ),
+    "kayak.evaluation": (
+        "EvaluationResult",
+        "PlanComparison",
+        "RetrievalDataset",
+        "ScanRates",
+        "SignificanceTest",
+        "TuningResult",
+        "compare_plans",
+        "evaluate",
+        "measure_scan_rates",
+        "read_beir",
+        "read_ir_dataset",
+        "read_trec_qrels",
+        "read_trec_run",
+        "tune_plan",
+        "write_trec_run",
     ),
     "kayak.explanation": (
         "Explanation",

@@ -55,8 +55,22 @@ class UnsupportedOperationError(KayakError, ValueError):
     """The object does not declare the capability that the call needs."""
 
 
+class EncoderUnavailableError(KayakError, OSError):
+    """An encoder's model cannot be loaded: it is not there, cannot be fetched, or is of another sort."""
+
+
 class EncodingError(KayakError, ValueError):
-    """An encoder returned something that is not a matrix of token vectors."""
+    """A text cannot be encoded, or an encoder returned something that is not a matrix of token vectors.
+
+    Attributes:
+        position: which text of a batch is at fault, counted from 0, where known.
+        doc_id: the document at fault, where known.
+    """
+
+    def __init__(self, message: str, *, position: int | None = None, doc_id: str | None = None) -> None:
+        super().__init__(message)
+        self.position = position
+        self.doc_id = doc_id
 
 
 class StoreError(KayakError):

@@ -179,11 +179,12 @@ class HashingEncoder:
         return documents(ids, self._encode([split_words(text) for text in given], given, names), texts=given)
 
     def _encode(self, words: Sequence[list[str]], texts: Sequence[str], names: Sequence[str]) -> list[Float32Matrix]:
-        for name, text, found in zip(names, texts, words, strict=True):
+        for position, (name, text, found) in enumerate(zip(names, texts, words, strict=True)):
             if not found:
                 raise EncodingError(
                     f"{name} holds no word (letters or digits) to encode, its text is {text!r:.60}; leave such "
-                    "documents out, or give them a text"
+                    "documents out, or give them a text",
+                    position=position,
                 )
         counted = [Counter(found) for found in words]
         counts = np.array([len(counter) for counter in counted], dtype=np.int64)

@@ -17,7 +17,6 @@ from kayak.contracts import (
     StoredDocument,
     Where,
 )
-from kayak.errors import InvalidTypeError
 from kayak.typing import DocIdsInput, MetadataFilterInput, MetadataRowsInput
 from kayak.values import LateDocuments, LateQuery
 
@@ -116,9 +115,6 @@ class MemoryLateStore(BaseLateStore):
         self._check_open()
         return self._fingerprint
 
-    def set_encoder_fingerprint(self, fingerprint: str) -> None:
+    def write_encoder_fingerprint(self, fingerprint: str) -> None:
         """Remember what encodes the corpus."""
-        self._check_open()
-        if not isinstance(fingerprint, str):
-            raise InvalidTypeError(f"a fingerprint is a string, got {type(fingerprint).__name__}")
         self._fingerprint = fingerprint

@@ -15,9 +15,11 @@ import typer
 from typer.core import TyperGroup
 
 import kayak
-from kayak.cli.arguments import DEFAULT_ENCODER, DEFAULT_PATH, DEFAULT_STORE, Corpus, search_plan, where_filter
+from kayak.cli.arguments import DEFAULT_ENCODER, DEFAULT_STORE, Corpus, search_plan, where_filter
 from kayak.cli.console import note, printable, stdout, write_json, write_text
 from kayak.cli.documents import TEXT_SUFFIXES
+from kayak.cli.evaluation_commands import evaluation_commands
+from kayak.cli.options import Encoder, EncoderArguments, Json, Plot, Store, StoreArguments, StorePath
 from kayak.cli.plugin_commands import claimants, load_command, plugin_commands
 from kayak.errors import KayakError
 
@@ -93,21 +95,6 @@ class OnError(StrEnum):
 
     stop = "stop"
     skip = "skip"
-
-
-Store = Annotated[str, typer.Option("--store", help="Store kind; `kayak doctor` lists them.")]
-StorePath = Annotated[
-    str | None, typer.Option("--path", help=f"The store's path; the kayak store takes {DEFAULT_PATH} unless given.")
-]
-StoreArguments = Annotated[
-    list[str] | None, typer.Option("--store-arg", metavar="KEY=VALUE", help="Argument of the store; may be repeated.")
-]
-Encoder = Annotated[str, typer.Option("--encoder", help="Encoder kind; the same for indexing and searching.")]
-EncoderArguments = Annotated[
-    list[str] | None,
-    typer.Option("--encoder-arg", metavar="KEY=VALUE", help="Argument of the encoder; may be repeated."),
-]
-Json = Annotated[bool, typer.Option("--json", help="Write JSON, and nothing else, to stdout.")]
 
 
 def _show_version(wanted: bool) -> None:
@@ -243,14 +230,23 @@ def explain(
     store_arg: StoreArguments = None,
     encoder: Encoder = DEFAULT_ENCODER,
     encoder_arg: EncoderArguments = None,
+    plot: Plot = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write the explanation as a web page into this file.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show which token of a document each token of a query found, and what that added to the score."""
-    from kayak.cli.searching import explain_document, show_explanation
+    from kayak.cli.searching import show_explanation
 
     corpus = Corpus(store, path, store_arg or (), encoder, encoder_arg or ())
     with corpus.open(create=False) as retriever:
-        show_explanation(explain_document(retriever, query, doc_id), as_json=as_json)
+        explanation = kayak.explain(query, retriever, doc_id)
+    show_explanation(explanation, as_json=as_json, plot=plot, html=html)
+
+
+for _name, _command in evaluation_commands().items():
+    app.command(name=_name)(_command)
 
 
 @app.command()

@@ -17,12 +17,14 @@ from rich.rule import Rule
 from rich.text import Text
 
 from kayak.cli.console import counted, note, stdout
-from kayak.cli.searching import documents_by_id, explain_document, text_in
+from kayak.cli.searching import documents_by_id, text_in
 from kayak.cli.stdlib_docs import DocEntry, stdlib_docs
-from kayak.cli.tables import Row, alignment, bytes_text, profiles, ranking
+from kayak.cli.tables import Row, alignment, profiles, ranking
 from kayak.contracts import LateTextEncoder, SearchPlanResult
 from kayak.environment import cache_folder
 from kayak.errors import EncodingError, StoreCorruptError, StorePathError, StoreVersionError
+from kayak.evaluation.text_table import bytes_text
+from kayak.explanation import explain
 from kayak.plugins import open_encoder
 from kayak.retrieval import LateTextRetriever, open_text_retriever
 from kayak.retrieval.progress import progress_bar
@@ -215,7 +217,7 @@ def _window_recalls(retriever: LateTextRetriever, question: str, exact: SearchPl
 def show_alignment(console: Console, retriever: LateTextRetriever, question: str) -> None:
     """Show which token of the best document each token of the question found."""
     best = retriever.search_text(question, k=1)[0]
-    explanation = explain_document(retriever, question, best.doc_id)
+    explanation = explain(question, retriever, best)
     console.print()
     console.print(Text(f"Why {best.doc_id}? Each query token, and the document token it found.", style="bold"))
     console.print(alignment(explanation))

@@ -97,26 +97,26 @@ class IndexRun:
     def _store(self, batch: list[SourceDocument]) -> None:
         new = batch if self.force else self._changed(batch)
         self.unchanged += len(batch) - len(new)
-        if not new:
-            return
-        try:
-            self._upsert(new)
-        except (EncodingError, InvalidInputError) as error:
-            good = [document for document in new if self._can_be_encoded(document)]
-            if len(good) == len(new):  # the fault is not in a text
-                raise error from None
-            self._upsert(good)
+        while new:
+            try:
+                self._upsert(new)
+            except (EncodingError, InvalidInputError) as error:
+                good = self._without_faults(new, error)
+                if len(good) == len(new):  # the fault is not in a text
+                    raise error from None
+                new = good
+            else:
+                return
 
     def _upsert(self, batch: list[SourceDocument]) -> None:
-        if batch:
-            self.retriever.upsert_texts(
-                [document.doc_id for document in batch],
-                [document.text for document in batch],
-                metadata=[document.metadata for document in batch],
-                batch_size=len(batch),
-                show_progress=False,
-            )
-            self.stored += len(batch)
+        self.retriever.upsert_texts(
+            [document.doc_id for document in batch],
+            [document.text for document in batch],
+            metadata=[document.metadata for document in batch],
+            batch_size=len(batch),
+            show_progress=False,
+        )
+        self.stored += len(batch)
 
     def _changed(self, batch: list[SourceDocument]) -> list[SourceDocument]:
         """Return the documents that the store lacks, or holds with another text or other metadata."""
@@ -129,6 +129,13 @@ class IndexRun:
             rows = zip(known.doc_ids, known.texts or (None,) * count, known.metadata or ({},) * count, strict=True)
             held.update((doc_id, (text, dict(metadata))) for doc_id, text, metadata in rows)
         return [each for each in batch if held.get(each.doc_id) != (each.text, each.metadata)]
+
+    def _without_faults(
+        self, batch: list[SourceDocument], error: EncodingError | InvalidInputError
+    ) -> list[SourceDocument]:
+        """Leave out what cannot be encoded: of the document that the error names, or else of all, tried one by one."""
+        faulty = error.doc_id if isinstance(error, EncodingError) else None
+        return [each for each in batch if faulty not in (None, each.doc_id) or self._can_be_encoded(each)]
 
     def _can_be_encoded(self, document: SourceDocument) -> bool:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -10,8 +11,8 @@ import attrs
 from kayak.cli.console import note, stdout, write_json
 from kayak.cli.tables import Row, alignment, preparation_notes, profiles, ranking
 from kayak.contracts import SearchPlan, SearchPlanResult, StoredDocument
-from kayak.errors import EmptySelectionError, InvalidInputError
-from kayak.explanation import Explanation, explain
+from kayak.errors import InvalidInputError
+from kayak.explanation import Explanation
 from kayak.retrieval import LateTextRetriever
 
 
@@ -59,46 +60,33 @@ def text_in(held: Mapping[str, StoredDocument], doc_id: str) -> str | None:
     return held[doc_id].text if doc_id in held else None
 
 
-def explain_document(retriever: LateTextRetriever, query: str, doc_id: str) -> Explanation:
-    """Explain the score of a stored document, with token strings where the encoder offers them.
-
-    Raises:
-        EmptySelectionError: the store has no such document.
-        InvalidInputError: its stored vectors do not belong to its stored text.
-    """
-    document = documents_by_id(retriever, [doc_id]).get(doc_id)
-    if document is None:
-        raise EmptySelectionError(
-            f"the store holds no document {doc_id!r}; `kayak search` shows the ids of what it finds"
-        )
-    query_tokens = _tokens(retriever.encoder, "query_tokens", query)
-    document_tokens = None if document.text is None else _tokens(retriever.encoder, "tokens", document.text)
-    if document_tokens is not None and len(document_tokens) != len(document.vectors):
-        raise InvalidInputError(
-            f"document {doc_id!r} has {len(document.vectors)} stored vectors, but its text gives "
-            f"{len(document_tokens)} tokens; it was stored by another encoder, so name that "
-            "with --encoder and --encoder-arg"
-        )
-    return explain(
-        retriever.encode_query(query),
-        document.vectors,
-        doc_id,
-        query_tokens=query_tokens,
-        document_tokens=document_tokens,
-    )
-
-
-def show_explanation(explanation: Explanation, *, as_json: bool) -> None:
-    """Write which document token each query token found."""
+def show_explanation(explanation: Explanation, *, as_json: bool, plot: Path | None, html: Path | None) -> None:
+    """Write which document token each query token found, and the pictures that are asked for."""
+    if plot is not None:
+        note(f"wrote {explanation.plot(plot)}")
+    if html is not None:
+        write_page(html, explanation)
+        note(f"wrote {html}")
     if as_json:
         write_json(explanation.to_dict())
         return
     stdout().print(alignment(explanation, title=str(explanation).partition("\n")[0]))
 
 
-def _tokens(encoder: object, method: str, text: str) -> list[str] | None:
-    offered = getattr(encoder, method, None)
-    return list(offered(text)) if callable(offered) else None
+def write_page(path: Path, explanation: Explanation) -> None:
+    """Write an explanation as a web page of its own.
+
+    Raises:
+        InvalidInputError: the file cannot be written.
+    """
+    page = (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Explanation</title></head><body>'
+        f"{explanation._repr_html_()}</body></html>\n"
+    )
+    try:
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise InvalidInputError(f"cannot write the page {str(path)!r}: {error.strerror or error}") from error
 
 
 def _search_json(

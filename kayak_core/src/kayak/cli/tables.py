@@ -12,6 +12,7 @@ from rich.text import Text
 
 from kayak.cli.console import printable, snippet
 from kayak.contracts import SearchStageProfile
+from kayak.evaluation.text_table import bytes_text
 from kayak.explanation import Explanation
 
 _ID_SHARE = 0.4
@@ -111,16 +112,6 @@ def alignment(explanation: Explanation, *, title: str | None = None) -> Table:
             Text(bar, style="dim"),
         )
     return table
-
-
-def bytes_text(count: int) -> str:
-    """Return a number of bytes for people, in binary units."""
-    size = float(count)
-    for unit in ("B", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} GiB"
 
 
 def _table(title: str | None) -> Table:

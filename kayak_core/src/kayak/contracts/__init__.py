@@ -1,6 +1,6 @@
 """The contracts between the core and whatever fulfils them: encoders, stores, generators, operators, executors."""
 
-from kayak.contracts.base_store import BaseLateStore, StoredDocument
+from kayak.contracts.base_store import BaseLateStore
 from kayak.contracts.candidate_stage import CandidateStageResult
 from kayak.contracts.candidates import CandidateGenerator
 from kayak.contracts.centroids import CentroidExecutor, CentroidKernels
@@ -29,7 +29,7 @@ from kayak.contracts.stages import (
     exact_late_interaction_reference_scoring_semantics,
 )
 from kayak.contracts.store import DEFAULT_EXPORT_BATCH, LateStore, LateStoreStats, StoreCapabilities
-from kayak.contracts.store_rows import metadata_json, row_batches
+from kayak.contracts.store_rows import StoredDocument, metadata_json, row_batches
 from kayak.contracts.where import And, Comparison, Not, Or, Where, parse_where
 
 __all__ = [

@@ -3,47 +3,29 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
 from itertools import islice
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import attrs
-import numpy as np
 
 from kayak.contracts.candidate_stage import CandidateStageResult
-from kayak.contracts.metadata import normalize_metadata_rows
 from kayak.contracts.store import DEFAULT_EXPORT_BATCH, LateStoreStats, StoreCapabilities
-from kayak.contracts.where import Where, parse_where
-from kayak.errors import (
-    EmptySelectionError,
-    InvalidInputError,
-    InvalidTypeError,
-    StoreClosedError,
-    UnsupportedOperationError,
+from kayak.contracts.store_checks import (
+    checked_fingerprint,
+    closed_error,
+    dimension_error,
+    empty_selection,
 )
-from kayak.typing import DocIdsInput, Float32Matrix, MetadataFilterInput, MetadataRowsInput
+from kayak.contracts.store_rows import StoredDocument, stored_rows
+from kayak.contracts.where import Where, parse_where
+from kayak.errors import UnsupportedOperationError
+from kayak.typing import DocIdsInput, MetadataFilterInput, MetadataRowsInput
 from kayak.values import INDEX_LAYOUTS, PACKED_LAYOUT, LateDocuments, LateIndex, LateQuery, documents
 from kayak.values.coerce import document_ids, non_negative_int, string_tuple
 from kayak.values.layouts import check_layout
-
-
-@attrs.frozen(eq=False)
-class StoredDocument:
-    """One document as a store keeps it.
-
-    Attributes:
-        doc_id: non-empty, unique in the store.
-        vectors: float32, C-contiguous, shape (token vectors ≥ 1, dimension); must come back bit-exact.
-        text: the document's text, or None.
-        metadata: JSON object; empty where there is none.
-    """
-
-    doc_id: str
-    vectors: Float32Matrix
-    text: str | None = None
-    metadata: Mapping[str, Any] = attrs.field(factory=dict)
 
 
 class BaseLateStore(ABC):
@@ -183,8 +165,12 @@ class BaseLateStore(ABC):
         return None
 
     def set_encoder_fingerprint(self, fingerprint: str) -> None:
-        """Not offered unless a subclass does."""
+        """Remember what encodes the corpus; see `LateStore.set_encoder_fingerprint`."""
         self._check_open()
+        self.write_encoder_fingerprint(checked_fingerprint(fingerprint))
+
+    def write_encoder_fingerprint(self, fingerprint: str) -> None:
+        """Keep the fingerprint, which is UTF-8; not offered unless a subclass does."""
         raise UnsupportedOperationError(
             f"store {self.kind!r} cannot remember its encoder (stores_encoder_fingerprint=False)"
         )
@@ -235,64 +221,3 @@ def _batches(rows: Iterator[StoredDocument], size: int) -> Iterator[LateDocument
             [row.doc_id for row in batch], [row.vectors for row in batch], texts=[row.text for row in batch]
         )
         yield attrs.evolve(exported, metadata=tuple(deepcopy(dict(row.metadata)) for row in batch))
-
-
-def stored_rows(documents: LateDocuments, metadata: MetadataRowsInput) -> tuple[StoredDocument, ...]:
-    """Validate what `upsert` was given and return one row a document, sharing no memory that the caller can change.
-
-    Raises:
-        InvalidTypeError: `documents` is no `LateDocuments`.
-        InvalidInputError: misaligned or malformed metadata.
-    """
-    rows = checked_metadata(documents, metadata)
-    texts = documents.texts or (None,) * documents.document_count
-    # `kayak.documents` hands out read-only copies, which stores may keep; a block made by hand may be writable.
-    keep = np.array if documents.block.vectors.flags.writeable else np.ascontiguousarray
-    return tuple(
-        StoredDocument(doc_id, keep(matrix), text, row)
-        for doc_id, matrix, text, row in zip(documents.doc_ids, documents.token_matrices, texts, rows, strict=True)
-    )
-
-
-def checked_metadata(documents: LateDocuments, metadata: MetadataRowsInput) -> tuple[Mapping[str, Any], ...]:
-    """Return one plain metadata row a document: those given, else the documents' own, else empty ones.
-
-    Raises:
-        InvalidTypeError: `documents` is no `LateDocuments`.
-        InvalidInputError: misaligned or malformed metadata.
-    """
-    if not isinstance(documents, LateDocuments):
-        raise InvalidTypeError(
-            f"upsert expects LateDocuments, got {type(documents).__name__}; build them with "
-            "kayak.documents(doc_ids, token_vectors), or use a retriever's upsert_texts for texts"
-        )
-    rows = normalize_metadata_rows(
-        documents.metadata if metadata is None else metadata,
-        document_count=documents.document_count,
-        doc_ids=documents.doc_ids,
-    )
-    return tuple({} for _ in documents.doc_ids) if rows is None else tuple(row or {} for row in rows)
-
-
-def dimension_error(documents: LateDocuments, known: int) -> InvalidInputError:
-    """Describe an upsert of vectors whose dimension differs from the store's."""
-    return InvalidInputError(
-        f"document {documents.doc_ids[0]!r} has vectors of dimension {documents.vector_dim}, but the store holds "
-        f"dimension {known}; one store holds one dimension: encode with the same encoder, or use another store"
-    )
-
-
-def empty_selection(kind: str, doc_ids: DocIdsInput | None, where: MetadataFilterInput) -> EmptySelectionError:
-    """Describe a selection that matched no document."""
-    if doc_ids is None and where is None:
-        return EmptySelectionError(f"store {kind!r} holds no documents; upsert some first")
-    given = " and ".join(
-        ([] if doc_ids is None else [f"doc_ids ({len(doc_ids)} given)"])
-        + ([] if where is None else [f"where={where!r:.200}"])
-    )
-    return EmptySelectionError(f"no document of store {kind!r} is selected by {given}")
-
-
-def closed_error(kind: str) -> StoreClosedError:
-    """Describe the use of a closed store."""
-    return StoreClosedError(f"store {kind!r} is closed; open it again with kayak.open_store")

@@ -11,17 +11,19 @@ import numpy as np
 import numpy.typing as npt
 
 import kayak  # the lazy public namespace: names the native generator without standing above it
-from kayak.contracts.base_store import BaseLateStore, StoredDocument, empty_selection
+from kayak.contracts.base_store import BaseLateStore
 from kayak.contracts.candidate_stage import CandidateStageResult
+from kayak.contracts.document_batches import matching, metadata_of, rebatched
 from kayak.contracts.profile import SearchStageProfile
 from kayak.contracts.store import DEFAULT_EXPORT_BATCH
+from kayak.contracts.store_checks import empty_selection
+from kayak.contracts.store_rows import StoredDocument
 from kayak.contracts.where import Where, parse_where
 from kayak.errors import InvalidInputError, InvalidTypeError
 from kayak.typing import DocIdsInput, Float32Matrix, MetadataFilterInput
 from kayak.values import (
     INDEX_LAYOUTS,
     PACKED_LAYOUT,
-    IndexBlock,
     IndexSlice,
     LateDocuments,
     LateIndex,
@@ -124,7 +126,7 @@ class DatabaseLateStore(BaseLateStore):
         pushed = None if where is None else self.split_filter(where)[0]
         for batch in self._read(StoreSelection(ids, pushed)):
             texts = batch.texts or (None,) * batch.document_count
-            yield from map(StoredDocument, batch.doc_ids, batch.token_matrices, texts, _metadata_of(batch))
+            yield from map(StoredDocument, batch.doc_ids, batch.token_matrices, texts, metadata_of(batch))
 
     def load_index(
         self,
@@ -135,14 +137,15 @@ class DatabaseLateStore(BaseLateStore):
         layout: str = PACKED_LAYOUT,
     ) -> LateIndex:
         """Load the selected documents as an index of one block a batch; see `LateStore.load_index`."""
-        batches = list(self._selected(doc_ids, where, texts=include_text, metadata=False))
+        wanted, reading = self._selected(doc_ids, where, texts=include_text, metadata=False)
+        batches = list(reading)
         if not batches:
             raise empty_selection(self.kind, doc_ids, where)
         check_layout(layout, INDEX_LAYOUTS, batches[0].vector_dim, "index")
         found = [doc_id for batch in batches for doc_id in batch.doc_ids]
         rows = np.arange(len(found), dtype=np.int64)
-        if doc_ids is not None:
-            place = {doc_id: number for number, doc_id in enumerate(doc_ids)}
+        if wanted is not None:
+            place = {doc_id: number for number, doc_id in enumerate(wanted)}
             order = np.argsort([place[doc_id] for doc_id in found])
             rows[order] = np.arange(len(found))
             found = [found[number] for number in order.tolist()]
@@ -169,7 +172,7 @@ class DatabaseLateStore(BaseLateStore):
     ) -> Iterator[LateDocuments]:
         """Export the selected documents, with texts and metadata, in batches; see `LateStore.documents`."""
         size = non_negative_int(batch_size, "batch_size", minimum=1)
-        return _rebatched(self._selected(doc_ids, where, texts=True, metadata=True), size)
+        return rebatched(self._selected(doc_ids, where, texts=True, metadata=True)[1], size)
 
     def search_candidates(
         self,
@@ -232,16 +235,29 @@ class DatabaseLateStore(BaseLateStore):
 
     def _selected(
         self, doc_ids: DocIdsInput | None, where: MetadataFilterInput, *, texts: bool, metadata: bool
-    ) -> Iterator[LateDocuments]:
-        """Return batches of exactly the selected documents; arguments are checked before the first is read."""
+    ) -> tuple[tuple[str, ...] | None, Iterator[LateDocuments]]:
+        """Return the order of the ids, where one is given, and batches of exactly the selected documents.
+
+        Where a part of the filter is left to the client and rejects most documents, it looks at metadata first, and
+        reads the vectors of the others by id.
+        """
         self._check_open()
         ids = None if doc_ids is None else document_ids(doc_ids)
         condition = parse_where(where)
         pushed, rest = (None, None) if condition is None else self.split_filter(condition)
         if ids == ():
-            return iter(())
-        batches = self._read(StoreSelection(ids, pushed, texts, metadata or rest is not None))
-        return batches if rest is None else _matching(batches, rest)
+            return ids, iter(())
+        if rest is None:
+            return ids, self._read(StoreSelection(ids, pushed, texts, metadata))
+        listed = list(self.read_metadata(StoreSelection(ids, pushed)))
+        chosen = tuple(doc_id for doc_id, row in listed if rest.matches(row))
+        if not chosen:
+            return ids, iter(())
+        if 2 * len(chosen) < len(listed):
+            kept = frozenset(chosen)
+            ids = chosen if ids is None else tuple(doc_id for doc_id in ids if doc_id in kept)
+        # Whatever was listed may have changed since.
+        return ids, matching(self._read(StoreSelection(ids, pushed, texts, metadata=True)), rest)
 
     def _read(self, selection: StoreSelection) -> Iterator[LateDocuments]:
         """Yield what `read_batches` yields, for as long as the store is open."""
@@ -255,55 +271,3 @@ def filter_notes(rest: Where | None) -> tuple[str, ...]:
     if rest is None:
         return ()
     return (f"filtered in the client: {rest.to_dict()!r:.200}",)
-
-
-def _metadata_of(batch: LateDocuments) -> Sequence[Mapping[str, Any]]:
-    return batch.metadata if batch.metadata is not None else ({},) * batch.document_count
-
-
-def _matching(batches: Iterable[LateDocuments], condition: Where) -> Iterator[LateDocuments]:
-    for batch in batches:
-        kept = [number for number, row in enumerate(_metadata_of(batch)) if condition.matches(row)]
-        if kept:
-            yield batch if len(kept) == batch.document_count else batch.take(kept)
-
-
-def _rebatched(batches: Iterable[LateDocuments], size: int) -> Iterator[LateDocuments]:
-    """Cut and join batches so that all but the last hold `size` documents."""
-    parts: list[LateDocuments] = []
-    count = 0
-    for batch in batches:
-        start = 0
-        while start < batch.document_count:
-            stop = min(batch.document_count, start + size - count)
-            parts.append(_part(batch, start, stop))
-            count += stop - start
-            start = stop
-            if count == size:
-                yield _joined(parts)
-                parts, count = [], 0
-    if parts:
-        yield _joined(parts)
-
-
-def _part(batch: LateDocuments, start: int, stop: int) -> LateDocuments:
-    if stop - start == batch.document_count:
-        return batch
-    bounds = batch.block.offsets[start : stop + 1]
-    block = IndexBlock(bounds - bounds[0], batch.block.vectors[bounds[0] : bounds[-1]])
-    texts, metadata = batch.texts, batch.metadata
-    return LateDocuments(
-        batch.doc_ids[start:stop], block, texts and texts[start:stop], metadata and metadata[start:stop]
-    )
-
-
-def _joined(parts: list[LateDocuments]) -> LateDocuments:
-    if len(parts) == 1:
-        return parts[0]
-    counts = np.concatenate([part.block.counts for part in parts])
-    block = IndexBlock(np.cumsum([0, *counts]), np.concatenate([part.block.vectors for part in parts]))
-    texts = None
-    if any(part.texts is not None for part in parts):
-        texts = tuple(text for part in parts for text in part.texts or (None,) * part.document_count)
-    metadata = tuple(row for part in parts for row in _metadata_of(part))
-    return LateDocuments(tuple(doc_id for part in parts for doc_id in part.doc_ids), block, texts, metadata)

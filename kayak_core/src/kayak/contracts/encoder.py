@@ -39,7 +39,10 @@ class BatchTextEncoder(Protocol):
         """Encode queries, in order."""
 
     def encode_document_batch(self, texts: DocTextsInput) -> Sequence[TokenMatrixInput]:
-        """Encode documents as one matrix each, in order."""
+        """Encode documents as one matrix each, in order.
+
+        An `EncodingError` that says the text's `position` spares callers the search for the document at fault.
+        """
 
 
 def encoder_fingerprint(encoder: object) -> str | None:

@@ -165,7 +165,13 @@ class LateStore(Protocol):
         """Return what encoded the corpus, or None where unknown."""
 
     def set_encoder_fingerprint(self, fingerprint: str) -> None:
-        """Remember what encodes the corpus."""
+        """Remember what encodes the corpus.
+
+        Raises:
+            UnsupportedOperationError: the store declares `stores_encoder_fingerprint=False`.
+            InvalidTypeError: not a string.
+            InvalidInputError: not UTF-8.
+        """
 
     def close(self) -> None:
         """Release the store's resources; further use raises `StoreClosedError`. May be called again."""

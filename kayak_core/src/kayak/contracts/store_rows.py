@@ -1,4 +1,4 @@
-"""Rows on their way into a database: batches of bounded size, and metadata as JSON."""
+"""Documents as rows, on their way into a store: checked, in batches of bounded size, metadata as JSON."""
 
 from __future__ import annotations
 
@@ -6,8 +6,68 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from kayak.contracts.base_store import StoredDocument
+import attrs
+import numpy as np
+
+from kayak.contracts.metadata import normalize_metadata_rows
+from kayak.errors import InvalidTypeError
+from kayak.typing import Float32Matrix, MetadataRowsInput
+from kayak.values import LateDocuments
 from kayak.values.coerce import non_negative_int
+
+
+@attrs.frozen(eq=False)
+class StoredDocument:
+    """One document as a store keeps it.
+
+    Attributes:
+        doc_id: non-empty, unique in the store.
+        vectors: float32, C-contiguous, shape (token vectors ≥ 1, dimension); must come back bit-exact.
+        text: the document's text, or None.
+        metadata: JSON object; empty where there is none.
+    """
+
+    doc_id: str
+    vectors: Float32Matrix
+    text: str | None = None
+    metadata: Mapping[str, Any] = attrs.field(factory=dict)
+
+
+def stored_rows(documents: LateDocuments, metadata: MetadataRowsInput) -> tuple[StoredDocument, ...]:
+    """Validate what `upsert` was given and return one row a document, sharing no memory that the caller can change.
+
+    Raises:
+        InvalidTypeError: `documents` is no `LateDocuments`.
+        InvalidInputError: misaligned or malformed metadata.
+    """
+    rows = checked_metadata(documents, metadata)
+    texts = documents.texts or (None,) * documents.document_count
+    # `kayak.documents` hands out read-only copies, which stores may keep; a block made by hand may be writable.
+    keep = np.array if documents.block.vectors.flags.writeable else np.ascontiguousarray
+    return tuple(
+        StoredDocument(doc_id, keep(matrix), text, row)
+        for doc_id, matrix, text, row in zip(documents.doc_ids, documents.token_matrices, texts, rows, strict=True)
+    )
+
+
+def checked_metadata(documents: LateDocuments, metadata: MetadataRowsInput) -> tuple[Mapping[str, Any], ...]:
+    """Return one plain metadata row a document: those given, else the documents' own, else empty ones.
+
+    Raises:
+        InvalidTypeError: `documents` is no `LateDocuments`.
+        InvalidInputError: misaligned or malformed metadata.
+    """
+    if not isinstance(documents, LateDocuments):
+        raise InvalidTypeError(
+            f"upsert expects LateDocuments, got {type(documents).__name__}; build them with "
+            "kayak.documents(doc_ids, token_vectors), or use a retriever's upsert_texts for texts"
+        )
+    rows = normalize_metadata_rows(
+        documents.metadata if metadata is None else metadata,
+        document_count=documents.document_count,
+        doc_ids=documents.doc_ids,
+    )
+    return tuple({} for _ in documents.doc_ids) if rows is None else tuple(row or {} for row in rows)
 
 
 def metadata_json(row: Mapping[str, Any]) -> str:

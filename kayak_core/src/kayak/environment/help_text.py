@@ -31,7 +31,17 @@ from kayak.specs import PluginSpec
 _SORTS = (*OPENERS, "executor")
 _PUBLIC_MODULES = ("errors", "testing", "typing")
 _BRIEF_AREAS = ("contracts", "errors")
-_AREAS = ("retrieval", "values", "searching", "explanation", "environment", "plugins", "builtin", "contracts")
+_AREAS = (
+    "retrieval",
+    "values",
+    "searching",
+    "evaluation",
+    "explanation",
+    "environment",
+    "plugins",
+    "builtin",
+    "contracts",
+)
 _WIDTH = 100
 
 
@@ -40,8 +50,8 @@ def help(topic: object = None) -> str:
 
     Args:
         topic: nothing for an overview; a topic ("search", "session", "stores", "encoders", "backends", "plans",
-            "plugins", "typing", "mojo"); a public name ("LateIndex", "search_text", "LateTextRetriever.search_text",
-            "TokenMatrixInput"); a kind ("hashing", "qdrant"); or any object.
+            "evaluation", "plugins", "typing", "mojo"); a public name ("LateIndex", "search_text",
+            "LateTextRetriever.search_text", "TokenMatrixInput"); a kind ("hashing", "qdrant"); or any object.
 
     Raises:
         InvalidInputError: nothing is known by that name; the message suggests near ones.

@@ -97,6 +97,16 @@ def plans() -> Iterator[str]:
     yield names_like("plan(?!a)|generator|operator|candidate|stage|verifier|semantics")
 
 
+def evaluation() -> Iterator[str]:
+    """Evaluation: what a plan costs and what it loses.
+
+    `kayak.evaluate(corpus, queries, qrels, plan=plan)` measures one plan, `kayak.compare_plans(corpus, queries, plans)`
+    several side by side, and `kayak.tune_plan(corpus, queries, recall_target=0.95)` finds the cheapest that is good
+    enough.
+    """
+    yield names_like("evaluat|compare|comparison|tun|read_|write_|scan_?rates|dataset|significance")
+
+
 def plugins() -> Iterator[str]:
     """Plugins: separately installed packages that provide encoders, stores, generators, operators and executors.
 
@@ -111,7 +121,8 @@ def plugins() -> Iterator[str]:
 
 
 TOPICS: dict[str, Callable[[], Iterator[str]]] = {
-    topic.__name__: topic for topic in (search, session, typing, stores, encoders, backends, mojo, plans, plugins)
+    topic.__name__: topic
+    for topic in (search, session, typing, stores, encoders, backends, mojo, plans, evaluation, plugins)
 }
 """The topics by name."""
 

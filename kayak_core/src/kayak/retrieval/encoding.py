@@ -15,7 +15,8 @@ def encode_documents(encoder: LateTextEncoder, doc_ids: Sequence[str], texts: Se
 
     Raises:
         InvalidTypeError, InvalidInputError: malformed or misaligned ids and texts.
-        EncodingError: the encoder returned something else than one matrix a text.
+        EncodingError: a text cannot be encoded (the message and `doc_id` name the document, if it is known), or the
+            encoder returned something else than one matrix a text.
     """
     ids = document_ids(doc_ids)
     given = string_tuple(texts, "texts")
@@ -25,7 +26,7 @@ def encode_documents(encoder: LateTextEncoder, doc_ids: Sequence[str], texts: Se
         try:
             matrices = encoder.encode_document_batch(given)
         except EncodingError as error:
-            raise _naming_document(encoder, ids, given) or error from None
+            raise _naming_document(encoder, ids, given, error) or error from None
         if len(matrices) != len(ids):
             raise EncodingError(
                 f"{type(encoder).__name__}.encode_document_batch returned {len(matrices)} matrices for {len(ids)} texts"
@@ -39,13 +40,16 @@ def encode_documents(encoder: LateTextEncoder, doc_ids: Sequence[str], texts: Se
     return encoded if encoded.texts is not None else encoded.with_texts(given)
 
 
-def _naming_document(encoder: LateTextEncoder, ids: Sequence[str], texts: Sequence[str]) -> EncodingError | None:
-    """Find the document that a batch failed on, by encoding one text at a time."""
-    for doc_id, text in zip(ids, texts, strict=True):
+def _naming_document(
+    encoder: LateTextEncoder, ids: Sequence[str], texts: Sequence[str], error: EncodingError
+) -> EncodingError | None:
+    """Find the document that a batch failed on: the one that the error says, or else by trying one after the other."""
+    everywhere = range(len(ids))
+    for position in [each for each in everywhere if each == error.position] or everywhere:
         try:
-            encoder.encode_document_vectors(text)
-        except EncodingError as error:
-            return EncodingError(f"document {doc_id!r} cannot be encoded: {error}")
+            encoder.encode_document_vectors(texts[position])
+        except EncodingError as found:
+            return EncodingError(f"document {ids[position]!r} cannot be encoded: {found}", doc_id=ids[position])
     return None
 
 

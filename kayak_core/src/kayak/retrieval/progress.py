@@ -14,13 +14,13 @@ from kayak.errors import MissingDependencyError
 def progress_bar(
     description: str, total: int | None, show: bool | None, *, unit: str = "doc"
 ) -> Iterator[Callable[[int], object]]:
-    """Give a function that advances a bar by a number of documents.
+    """Give a function that advances a bar by a number of things.
 
     Args:
         description: what is being done.
-        total: how many documents there are, None where unknown.
+        total: how many steps there are, None where unknown.
         show: True shows a bar, False none; None shows one where tqdm is installed and stderr is a terminal.
-        unit: what is counted, if not documents.
+        unit: what one step is called.
 
     Raises:
         MissingDependencyError: a bar is asked for and tqdm is not installed.

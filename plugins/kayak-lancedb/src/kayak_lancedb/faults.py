@@ -11,7 +11,12 @@ from contextlib import contextmanager
 
 import kayak
 
-_CLIENT_ERRORS = (RuntimeError, ValueError, OSError, KeyError, TypeError)
+CLIENT_ERRORS = (RuntimeError, ValueError, OSError)
+"""What LanceDB and Arrow raise."""
+
+ATTEMPTS = 10
+"""How often a write is tried while other writers change the same documents; LanceDB repeats each one itself, too."""
+
 _RUST_PLACE = re.compile(r",? ?/[^\s,]*\.rs:\d+(:\d+)?")
 
 _KINDS: tuple[tuple[re.Pattern[str], type[kayak.StoreError], str], ...] = tuple(
@@ -45,7 +50,7 @@ _KINDS: tuple[tuple[re.Pattern[str], type[kayak.StoreError], str], ...] = tuple(
         ),
         (
             r"corrupt|invalid magic|not found|no such file|unexpected (eof|end)|decode|checksum|invalid.*(footer|page"
-            r"|manifest|metadata)|failed to fill|out of range|lance file|malformed|external error",
+            r"|manifest|metadata|range)|failed to fill|out of range|lance file|malformed|external error",
             kayak.StoreCorruptError,
             "files of the table are missing or damaged; restore the folder from a backup",
         ),
@@ -65,7 +70,7 @@ def translated(action: str, place: str) -> Iterator[None]:
         yield
     except kayak.KayakError:
         raise
-    except _CLIENT_ERRORS as error:
+    except CLIENT_ERRORS as error:
         raise translate(error, action, place) from error
 
 
@@ -83,16 +88,22 @@ def is_conflict(error: Exception) -> bool:
     return _KINDS[0][0].search(str(error)) is not None
 
 
-def retried(operation: Callable[[], None], attempts: int) -> None:
-    """Run an operation that is repeated where another writer's commit came in between.
+def retried(operation: Callable[[], object], refresh: Callable[[], object]) -> None:
+    """Run an operation, again where another writer's commit came in between.
 
     Every attempt that meets a conflict means that somebody else's commit succeeded, so no pause is needed.
+
+    Args:
+        operation: what to run.
+        refresh: moves the table's handle to the newest version before the next attempt.
     """
-    for attempt in range(1, attempts + 1):
+    for _ in range(ATTEMPTS - 1):
         try:
             operation()
-        except _CLIENT_ERRORS as error:
-            if attempt == attempts or not is_conflict(error):
+        except CLIENT_ERRORS as error:
+            if not is_conflict(error):
                 raise
+            refresh()
         else:
             return
+    operation()

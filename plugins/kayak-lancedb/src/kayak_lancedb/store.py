@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import kayak
@@ -12,21 +13,26 @@ from kayak_lancedb.columns import parsed_metadata, to_documents, to_record_batch
 from kayak_lancedb.connecting import locate
 from kayak_lancedb.faults import retried, translated
 from kayak_lancedb.filters import ids_predicate, split_filter
+from kayak_lancedb.maintenance import (
+    FEWEST_VECTORS,
+    CompactionReport,
+    checked_keep,
+    folder_bytes,
+    index_config,
+    make_index,
+    optimize,
+    remove_index,
+)
+from kayak_lancedb.reading import ROWS_AT_MOST, rows_at_a_time, scan, table_size
 from kayak_lancedb.schema import ENCODER_KEY, ID, METADATA, TEXT, VECTOR_COUNT, VECTORS, TableState
-from kayak_lancedb.search import nearest, selection_predicate, vector_index_name
+from kayak_lancedb.search import nearest, vector_index_name
 from kayak_lancedb.tables import DocumentTable
 
 if TYPE_CHECKING:
     from lancedb.table import LanceTable
 
-READ_BYTES = 8 << 20
-"""Bytes of vectors that a batch read from the table should hold."""
-
 WRITE_BYTES = 32 << 20
 """Bytes of vectors, texts and metadata that are converted to Arrow at a time while writing."""
-
-_ATTEMPTS = 10
-_ROWS_AT_MOST = 8192
 
 
 class LanceDBLateStore(kayak.DatabaseLateStore):
@@ -76,8 +82,6 @@ class LanceDBLateStore(kayak.DatabaseLateStore):
             StoreBusyError: other writers changed the same documents again and again.
             StoreError: the table cannot be written.
         """
-        if not rows:
-            return
         table, state = self._documents.with_dimension(rows[0].vectors.shape[1])
         import pyarrow as pa
 
@@ -89,7 +93,7 @@ class LanceDBLateStore(kayak.DatabaseLateStore):
             builder.execute(pa.RecordBatchReader.from_batches(schema, batches))
 
         with translated("write documents to", str(self._location)):
-            retried(merge, _ATTEMPTS)
+            retried(merge, self._current)
 
     def delete_documents(self, doc_ids: Sequence[str]) -> None:
         """Delete documents in one commit.
@@ -105,7 +109,7 @@ class LanceDBLateStore(kayak.DatabaseLateStore):
         predicate = ids_predicate(known)
         table = found[0]
         with translated("delete documents from", str(self._location)):
-            retried(lambda: _ignore(table.delete(predicate)), _ATTEMPTS)
+            retried(lambda: table.delete(predicate), self._current)
 
     def read_batches(self, selection: kayak.StoreSelection) -> Iterator[kayak.LateDocuments]:
         """Yield the selected documents of one version of the table, as views of LanceDB's own buffers."""
@@ -114,15 +118,18 @@ class LanceDBLateStore(kayak.DatabaseLateStore):
             return
         table = found[0]
         columns = [ID, VECTORS, *([TEXT] if selection.texts else []), *([METADATA] if selection.metadata else [])]
-        for batch in self._scan(table, columns, selection, _rows_at_a_time(table)):
-            yield to_documents(batch, str(self._location))
+        place = str(self._location)
+        with translated("read", place):
+            rows = rows_at_a_time(table)
+        for batch in scan(table, columns, selection, rows, place):
+            yield to_documents(batch, place)
 
     def read_metadata(self, selection: kayak.StoreSelection) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """Yield id and metadata of the selected documents."""
         found = self._current()
         if found is None:
             return
-        for batch in self._scan(found[0], [ID, METADATA], selection, _ROWS_AT_MOST):
+        for batch in scan(found[0], [ID, METADATA], selection, ROWS_AT_MOST, str(self._location)):
             yield from zip(batch.column(ID).to_pylist(), parsed_metadata(batch.column(METADATA)), strict=True)
 
     def split_filter(self, where: kayak.Where) -> tuple[kayak.Where | None, kayak.Where | None]:
@@ -151,6 +158,7 @@ class LanceDBLateStore(kayak.DatabaseLateStore):
             ]
             texts = table.count_rows(f"{TEXT} IS NOT NULL")
             metadata = table.count_rows(f"{METADATA} IS NOT NULL")
+            size = self._byte_size(table)
         return kayak.LateStoreStats(
             self.kind,
             sum(map(len, counted)),
@@ -158,7 +166,7 @@ class LanceDBLateStore(kayak.DatabaseLateStore):
             state.vector_dim,
             texts > 0,
             metadata > 0,
-            self._byte_size(table),
+            size,
             encoder_fingerprint=state.encoder,
         )
 
@@ -179,11 +187,83 @@ class LanceDBLateStore(kayak.DatabaseLateStore):
             reports_generation=True,
         )
 
+    def compact(self, *, keep: timedelta = timedelta(hours=1)) -> CompactionReport:
+        """Join the files of many small writes, give back the space of old versions, and bring indexes up to date.
+
+        Indexes that were loaded stay valid. Readers and writers go on; a write that meets the compaction is repeated.
+
+        Args:
+            keep: versions younger than this stay, for readers that are still in the middle of them. Zero gives back
+                everything, and is safe only while no other process uses the table.
+
+        Raises:
+            InvalidTypeError: `keep` is no `timedelta`.
+            InvalidInputError: `keep` is negative.
+            StoreBusyError: other writers kept changing the table.
+            StoreError: the table cannot be written.
+        """
+        self._check_open()
+        age = checked_keep(keep)
+        found = self._current()
+        folder = self._location.table_folder
+        if found is None:
+            return CompactionReport(None if folder is None else 0, None if folder is None else 0)
+        before = None if folder is None else folder_bytes(folder)
+        with translated("compact", str(self._location)):
+            retried(lambda: optimize(found[0], age), self._current)
+        if folder is None or before is None:
+            return CompactionReport(None, None)
+        after = folder_bytes(folder)
+        return CompactionReport(before - after, after)
+
+    def create_index(self, *, index_type: str = "ivf_rq", num_partitions: int | None = None) -> None:
+        """Index the token vectors, so that native search is fast and approximate instead of an exact scan.
+
+        The index ranks by the cosine of token vectors, which is MaxSim where they have unit length. Documents written
+        later are scanned beside it until `compact()`. From then on `capabilities().native_candidates` is "approximate";
+        `drop_index()` makes it exact again.
+
+        Args:
+            index_type: "ivf_rq" (a bit a dimension: the smallest), "ivf_pq", or "ivf_flat" (whole vectors).
+            num_partitions: clusters of vectors; None lets LanceDB choose.
+
+        Raises:
+            InvalidTypeError: an argument has another type.
+            InvalidInputError: an unknown type, no partition, or fewer vectors than an index is trained with.
+            StoreBusyError: other writers kept changing the table.
+            StoreError: the table cannot be written.
+        """
+        config = index_config(index_type, num_partitions)
+        vectors = self.stats().total_vector_count
+        found = self._current()
+        if found is None or vectors < FEWEST_VECTORS:
+            raise kayak.InvalidInputError(
+                f"an index is trained with at least {FEWEST_VECTORS} token vectors, but {self._location} holds "
+                f"{vectors}; search without an index, which is exact, until there are more"
+            )
+        with translated("index", str(self._location)):
+            retried(lambda: make_index(found[0], config()), self._current)
+
+    def drop_index(self) -> None:
+        """Drop the index over the token vectors, if there is one: native search is exact again.
+
+        Raises:
+            StoreError: the table cannot be written.
+        """
+        self._check_open()
+        found = self._current()
+        if found is not None:
+            with translated("drop the index of", str(self._location)):
+                retried(lambda: remove_index(found[0]), self._current)
+
     def generation(self) -> str:
         """Return the table's identity and version, which any change of content moves; so does maintenance."""
         self._check_open()
         found = self._current()
-        return "none" if found is None else f"{found[1].store_id}:{found[0].version}"
+        if found is None:
+            return "none"
+        with translated("read", str(self._location)):
+            return f"{found[1].store_id}:{found[0].version}"
 
     def encoder_fingerprint(self) -> str | None:
         """Return what encoded the corpus, or None where unknown."""
@@ -191,62 +271,24 @@ class LanceDBLateStore(kayak.DatabaseLateStore):
         found = self._current()
         return None if found is None else found[1].encoder
 
-    def set_encoder_fingerprint(self, fingerprint: str) -> None:
+    def write_encoder_fingerprint(self, fingerprint: str) -> None:
         """Remember what encodes the corpus.
 
         Raises:
-            InvalidTypeError: not a string.
-            InvalidInputError: not UTF-8.
             StoreError: the table cannot be written.
         """
-        self._check_open()
-        if not isinstance(fingerprint, str):
-            raise kayak.InvalidTypeError(f"a fingerprint is a string, got {type(fingerprint).__name__}")
-        try:
-            fingerprint.encode()
-        except UnicodeEncodeError as error:
-            raise kayak.InvalidInputError("the fingerprint holds a lone surrogate and cannot be stored") from error
         if self.encoder_fingerprint() == fingerprint:
             return
         table = self._documents.created()
         with translated("write to", str(self._location)):
             update = {"path": ID, "metadata": {ENCODER_KEY: fingerprint}}
-            retried(lambda: _ignore(table.update_field_metadata(update)), _ATTEMPTS)
+            retried(lambda: table.update_field_metadata(update), self._current)
 
     def _current(self) -> tuple[LanceTable, TableState] | None:
         return self._documents.current()
 
-    def _scan(self, table: LanceTable, columns: list[str], selection: kayak.StoreSelection, rows: int) -> Iterator[Any]:
-        query = table.search().select(columns)
-        predicate = selection_predicate(selection.where, selection.doc_ids)
-        with translated("read", str(self._location)):
-            reader = (query if predicate is None else query.where(predicate)).to_batches(rows)
-        while True:
-            with translated("read", str(self._location)):
-                batch = next(reader, None)
-            if batch is None:
-                return
-            if batch.num_rows:
-                yield batch
-
     def _byte_size(self, table: LanceTable) -> int | None:
         folder = self._location.table_folder
         if folder is None:
-            return _sizes(table)[0]
-        return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-
-
-def _rows_at_a_time(table: LanceTable) -> int:
-    """Return how many documents of average size make `READ_BYTES`."""
-    total, rows = _sizes(table)
-    return min(_ROWS_AT_MOST, max(1, READ_BYTES * rows // max(1, total)))
-
-
-def _sizes(table: Any) -> tuple[int, int]:
-    """Return the bytes and the documents of a table; LanceDB's annotation says an object, but gives a dict."""
-    stats = table.stats()
-    return int(stats["total_bytes"]), int(stats["num_rows"])
-
-
-def _ignore(result: object) -> None:
-    """Drop the report of an operation that is repeated on conflicts."""
+            return table_size(table)[0]
+        return folder_bytes(folder)

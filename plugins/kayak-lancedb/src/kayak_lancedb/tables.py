@@ -9,7 +9,7 @@ import kayak
 import pyarrow as pa
 
 from kayak_lancedb.connecting import TableLocation
-from kayak_lancedb.faults import translated
+from kayak_lancedb.faults import CLIENT_ERRORS, translated
 from kayak_lancedb.schema import TableState, new_table_schema, read_state, vectors_field
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class DocumentTable:
             with translated("create", str(self.location)):
                 try:
                     table.add_columns(pa.schema([vectors_field(dim)]))
-                except (RuntimeError, ValueError, OSError):
+                except CLIENT_ERRORS:
                     _refresh(table)
                     if self._state(table).vector_dim is None:
                         raise

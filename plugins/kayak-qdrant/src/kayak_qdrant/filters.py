@@ -32,7 +32,7 @@ OPERATORS = ("$eq", "$ne", "$in", "$nin", "$gt", "$gte", "$lt", "$lte", "$exists
 def index_fields(metadata: Mapping[str, Any]) -> tuple[list[str], dict[str, float]]:
     """Return the terms and the numbers by which a metadata row is found."""
     terms = [term for key, value in metadata.items() for term in (_term(key), _term(key, value))]
-    numbers = {_field(key): float(value) for key, value in metadata.items() if type(value) in {int, float}}
+    numbers = {_name(key): float(value) for key, value in metadata.items() if type(value) in {int, float}}
     return terms, numbers
 
 
@@ -45,7 +45,13 @@ def split_filter(where: kayak.Where) -> tuple[kayak.Where | None, kayak.Where | 
     rest = [theirs for _, theirs in parts if theirs is not None]
     if not rest:
         return where, None
-    return kayak.And(pushed) if pushed else None, kayak.And(rest)
+    return _conjunction(pushed), _conjunction(rest)
+
+
+def _conjunction(clauses: list[kayak.Where]) -> kayak.Where | None:
+    if len(clauses) > 1:
+        return kayak.And(tuple(clauses))
+    return clauses[0] if clauses else None
 
 
 def compile_filter(where: kayak.Where) -> models.Filter:
@@ -66,7 +72,7 @@ def _comparison(where: kayak.Comparison) -> models.Filter:
     key, operand = where.key, where.value
     if where.operator in _RANGES:
         bounds = models.Range(**{_RANGES[where.operator]: float(operand)})
-        return models.Filter(must=[models.FieldCondition(key=f"numbers.{_field(key)}", range=bounds)])
+        return models.Filter(must=[models.FieldCondition(key=number_field(_name(key)), range=bounds)])
     if where.operator == "$exists":
         present = _has_term(_term(key))
         return present if operand else models.Filter(must_not=[present])
@@ -117,6 +123,11 @@ def _canonical(value: Any) -> Any:
     return value
 
 
-def _field(key: str) -> str:
+def number_field(name: str) -> str:
+    """Return the JSON path of a number that `index_fields` named."""
+    return f"numbers.{name}"
+
+
+def _name(key: str) -> str:
     """Return a field name that Qdrant's JSON paths take without quotes, different for different keys."""
     return key if _PLAIN_FIELD.fullmatch(key) else f"-{hashlib.sha256(key.encode()).hexdigest()}"

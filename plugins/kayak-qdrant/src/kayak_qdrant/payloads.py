@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 import kayak
@@ -33,6 +34,35 @@ def payload_of(row: kayak.StoredDocument) -> dict[str, Any]:
         payload |= {"metadata": kayak.metadata_json(row.metadata), "terms": terms, "numbers": numbers}
         payload["has"].append(HAS_METADATA)
     return payload
+
+
+def doc_id_of(payload: Mapping[str, Any] | None) -> str:
+    """Return the document id that `payload_of` stored.
+
+    Raises:
+        StoreCorruptError: there is none.
+    """
+    doc_id = (payload or {}).get("id")
+    if not isinstance(doc_id, str):
+        raise _foreign("its payload has no document id")
+    return doc_id
+
+
+def own_point_id(stored: int | str | uuid.UUID) -> str:
+    """Return the id of a point that was listed.
+
+    Raises:
+        StoreCorruptError: it is no UUID.
+    """
+    if isinstance(stored, int):
+        raise _foreign(f"its id is {stored}, no UUID")
+    return str(stored)
+
+
+def _foreign(difference: str) -> kayak.StoreCorruptError:
+    return kayak.StoreCorruptError(
+        f"a point of the collection was not written by Kayak: {difference}. Delete the point, or use another collection"
+    )
 
 
 def metadata_of(stored: str | None) -> dict[str, Any]:

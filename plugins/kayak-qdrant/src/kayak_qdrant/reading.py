@@ -12,7 +12,7 @@ from qdrant_client import models
 
 from kayak_qdrant.connection import Connection
 from kayak_qdrant.filters import compile_filter
-from kayak_qdrant.payloads import metadata_of, point_id
+from kayak_qdrant.payloads import doc_id_of, metadata_of, own_point_id, point_id
 from kayak_qdrant.transport import StoredPoint, Transport
 
 _ID_PAGE = 10_000
@@ -57,7 +57,7 @@ class Reader:
                 payload = record.payload or {}
                 row = metadata_of(payload.get("metadata"))
                 if selection.where is None or selection.where.matches(row):
-                    yield _doc_id(payload, str(record.id)), row
+                    yield doc_id_of(payload), row
 
     def _batch(self, points: Sequence[StoredPoint], selection: kayak.StoreSelection) -> kayak.LateDocuments | None:
         rows: tuple[dict[str, Any], ...] | None = None
@@ -70,7 +70,7 @@ class Reader:
             rows = tuple(rows[number] for number in kept)
         if not points:
             return None
-        ids = tuple(_doc_id(point.payload, "a point") for point in points)
+        ids = tuple(doc_id_of(point.payload) for point in points)
         counts = [len(point.vectors) for point in points]
         if 0 in counts:
             raise kayak.StoreCorruptError(
@@ -89,7 +89,12 @@ class Reader:
             yield [point_id(doc_id) for doc_id in selection.doc_ids]
             return
         for records in self._scroll(selection, []):
-            yield [str(record.id) for record in records]
+            yield [own_point_id(record.id) for record in records]
+
+    def vector_count(self) -> int:
+        """Add up the documents' vector counts, one by one."""
+        pages = self._scroll(kayak.StoreSelection(), ["vector_count"])
+        return sum(int((record.payload or {})["vector_count"]) for records in pages for record in records)
 
     def _scroll(self, selection: kayak.StoreSelection, fields: Sequence[str]) -> Iterator[Sequence[models.Record]]:
         """Yield pages of points without vectors, ordered by point id."""
@@ -118,12 +123,3 @@ def selection_filter(where: kayak.Where | None, doc_ids: Sequence[str] | None) -
     if doc_ids is not None:
         conditions.append(models.HasIdCondition(has_id=[point_id(doc_id) for doc_id in doc_ids]))
     return models.Filter(must=conditions) if conditions else None
-
-
-def _doc_id(payload: Mapping[str, Any], point: str) -> str:
-    doc_id = payload.get("id")
-    if not isinstance(doc_id, str):
-        raise kayak.StoreCorruptError(
-            f"{point} of the collection was not written by Kayak: its payload has no id. Delete it, or write it again"
-        )
-    return doc_id

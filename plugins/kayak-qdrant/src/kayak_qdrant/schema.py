@@ -13,13 +13,14 @@ from kayak_qdrant.connection import Connection
 from kayak_qdrant.errors import status_of
 
 VECTOR_NAME = "tokens"
+COUNT_FIELD = "vector_count"
 FORMAT = 1
 _FORMAT_KEY = "kayak_format"
 _ENCODER_KEY = "kayak_encoder"
 _INDEXES = {
     "terms": models.PayloadSchemaType.KEYWORD,
     "has": models.PayloadSchemaType.KEYWORD,
-    "vector_count": models.PayloadSchemaType.INTEGER,
+    COUNT_FIELD: models.PayloadSchemaType.INTEGER,
 }
 
 
@@ -70,15 +71,32 @@ def inspect_collection(connection: Connection) -> CollectionState | None:
     return CollectionState(dim, metadata.get(_ENCODER_KEY), is_marked, frozenset(info.payload_schema or ()))
 
 
-def create_collection(connection: Connection, dim: int, encoder: str | None) -> None:
-    """Create the collection, or take over an empty one that somebody prepared; add the payload indexes."""
+def prepare_collection(connection: Connection, dim: int, encoder: str | None) -> CollectionState:
+    """Create the collection, or take over an empty one that somebody prepared, and index its payload.
+
+    Raises:
+        InvalidInputError: the collection has another dimension.
+        StoreSchemaError: see `inspect_collection`.
+    """
     state = inspect_collection(connection)
     if state is None:
         _create(connection, dim, encoder)
         state = inspect_collection(connection)
-    if state is not None and not state.is_marked:
+    if state is None:
+        raise kayak.StoreError(
+            f"collection {connection.collection_name!r} of {connection.place} was deleted while it was created. Write "
+            "again once nobody deletes it"
+        )
+    if state.vector_dim != dim:
+        raise kayak.InvalidInputError(
+            f"the documents have vectors of dimension {dim}, but collection {connection.collection_name!r} of "
+            f"{connection.place} was made for dimension {state.vector_dim}; use another collection_name"
+        )
+    if not state.is_marked or (encoder is not None and state.encoder is None):
         update_metadata(connection, encoder)
-    create_indexes(connection, _INDEXES)
+    missing = {name: kind for name, kind in _INDEXES.items() if name not in state.indexed_fields}
+    create_indexes(connection, missing)
+    return attrs.evolve(state, is_marked=True, indexed_fields=state.indexed_fields | missing.keys())
 
 
 def update_metadata(connection: Connection, encoder: str | None) -> None:

@@ -11,15 +11,15 @@ from qdrant_client import models
 
 from kayak_qdrant.connection import Connection
 from kayak_qdrant.filters import OPERATORS, split_filter
-from kayak_qdrant.payloads import HAS_METADATA, HAS_TEXT
+from kayak_qdrant.payloads import HAS_METADATA, HAS_TEXT, doc_id_of
 from kayak_qdrant.reading import Reader, selection_filter
-from kayak_qdrant.schema import VECTOR_NAME, CollectionState, inspect_collection, update_metadata
+from kayak_qdrant.schema import COUNT_FIELD, VECTOR_NAME, CollectionState, inspect_collection, update_metadata
 from kayak_qdrant.transport import transport_of
 from kayak_qdrant.writing import Writer
 
 _LARGE_K = 1_000
 _FACET_LIMIT = 10_000
-_ID_BYTES = 100  # what a hit weighs: its id, score and payload
+_SCORE_BYTES = 4
 
 
 class QdrantLateStore(kayak.DatabaseLateStore):
@@ -44,7 +44,7 @@ class QdrantLateStore(kayak.DatabaseLateStore):
         except kayak.StoreError:
             connection.close()
             raise
-        self._writer = Writer(connection, self._transport, self._state)
+        self._writer = Writer(connection, self._transport)
 
     def vector_dim(self) -> int | None:
         """Return the dimension that the collection was made for, or None where there is no collection yet."""
@@ -60,7 +60,7 @@ class QdrantLateStore(kayak.DatabaseLateStore):
         """
         self._writer.check(rows)
         with self._guard:
-            self._writer.prepare(rows, self._pending_fingerprint)
+            self._state = self._writer.prepare(rows, self._pending_fingerprint)
         self._writer.write(rows)
 
     def delete_documents(self, doc_ids: Sequence[str]) -> None:
@@ -104,8 +104,9 @@ class QdrantLateStore(kayak.DatabaseLateStore):
                 with_payload=["id"],
                 with_vectors=False,
             ).points
-        ids = tuple(str((hit.payload or {}).get("id")) for hit in hits)
-        return kayak.FoundCandidates(ids, [hit.score for hit in hits], bytes_read=_ID_BYTES * len(hits))
+        ids = tuple(doc_id_of(hit.payload) for hit in hits)
+        bytes_read = sum(len(doc_id.encode()) + _SCORE_BYTES for doc_id in ids)
+        return kayak.FoundCandidates(ids, [hit.score for hit in hits], bytes_read=bytes_read)
 
     def stats(self) -> kayak.LateStoreStats:
         """Count by Qdrant's own counters, without reading documents."""
@@ -115,7 +116,7 @@ class QdrantLateStore(kayak.DatabaseLateStore):
         has_texts = has_metadata = False
         if state is not None:
             count = self._count(None)
-            vectors = self._vector_count()
+            vectors = self._vector_count(state, count)
             has_texts, has_metadata = self._any_has(HAS_TEXT), self._any_has(HAS_METADATA)
         return kayak.LateStoreStats(
             self.kind,
@@ -145,11 +146,8 @@ class QdrantLateStore(kayak.DatabaseLateStore):
         state = inspect_collection(self._connection)
         return self._pending_fingerprint if state is None else state.encoder
 
-    def set_encoder_fingerprint(self, fingerprint: str) -> None:
+    def write_encoder_fingerprint(self, fingerprint: str) -> None:
         """Remember what encodes the corpus; before the first upsert in this object, then in the collection."""
-        self._check_open()
-        if not isinstance(fingerprint, str):
-            raise kayak.InvalidTypeError(f"a fingerprint is a string, got {type(fingerprint).__name__}")
         with self._guard:
             self._pending_fingerprint = fingerprint
             if self._known_state() is not None:
@@ -171,12 +169,16 @@ class QdrantLateStore(kayak.DatabaseLateStore):
                 self._connection.collection_name, count_filter=conditions, exact=True
             ).count
 
-    def _vector_count(self) -> int:
-        with self._connection.request():
-            facet = self._connection.client.facet(
-                self._connection.collection_name, "vector_count", limit=_FACET_LIMIT, exact=True
-            )
-        return sum(int(hit.value) * hit.count for hit in facet.hits)
+    def _vector_count(self, state: CollectionState, count: int) -> int:
+        if self._connection.is_local or COUNT_FIELD in state.indexed_fields:
+            with self._connection.request():
+                facet = self._connection.client.facet(
+                    self._connection.collection_name, COUNT_FIELD, limit=_FACET_LIMIT, exact=True
+                )
+            if sum(hit.count for hit in facet.hits) == count:
+                return sum(int(hit.value) * hit.count for hit in facet.hits)
+        # No index yet, more different lengths than a facet lists, or a writer in between.
+        return Reader(self._connection, self._transport, state.vector_dim).vector_count()
 
     def _any_has(self, part: str) -> bool:
         condition = models.FieldCondition(key="has", match=models.MatchValue(value=part))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import attrs
 import kayak
 from qdrant_client import models
 
 from kayak_qdrant.connection import Connection
-from kayak_qdrant.filters import index_fields
+from kayak_qdrant.filters import index_fields, number_field
 from kayak_qdrant.payloads import point_id
-from kayak_qdrant.schema import CollectionState, create_collection, create_indexes
+from kayak_qdrant.schema import CollectionState, create_indexes, prepare_collection
 from kayak_qdrant.transport import Transport
 
 LARGEST_MULTIVECTOR = 1 << 20
@@ -26,14 +27,12 @@ class Writer:
     Args:
         connection: the client and the collection.
         transport: how documents travel.
-        state: the collection as it is; None where there is none yet.
     """
 
-    def __init__(self, connection: Connection, transport: Transport, state: CollectionState | None) -> None:
+    def __init__(self, connection: Connection, transport: Transport) -> None:
         self._connection = connection
         self._transport = transport
-        self._is_prepared = False
-        self._indexed = set(() if state is None else state.indexed_fields)
+        self._prepared: CollectionState | None = None
 
     def check(self, rows: Sequence[kayak.StoredDocument]) -> None:
         """Refuse documents that a server would refuse, before any is written.
@@ -52,18 +51,19 @@ class Writer:
                     "this batch was written"
                 )
 
-    def prepare(self, rows: Sequence[kayak.StoredDocument], encoder: str | None) -> None:
+    def prepare(self, rows: Sequence[kayak.StoredDocument], encoder: str | None) -> CollectionState:
         """Create the collection at the first write, and payload indexes for numbers that filters may range over."""
-        if not self._is_prepared:
-            create_collection(self._connection, rows[0].vectors.shape[1], encoder)
-            self._is_prepared = True
-        if self._connection.is_local:
-            return
-        numbers = {f"numbers.{name}" for row in rows for name in index_fields(row.metadata)[1]}
-        room = _MOST_NUMBER_INDEXES - sum(name.startswith("numbers.") for name in self._indexed)
-        wanted = sorted(numbers - self._indexed)[: max(0, room)]
-        create_indexes(self._connection, dict.fromkeys(wanted, models.PayloadSchemaType.FLOAT))
-        self._indexed.update(wanted)
+        if self._prepared is None:
+            self._prepared = prepare_collection(self._connection, rows[0].vectors.shape[1], encoder)
+        if not self._connection.is_local:
+            numbers = {number_field(key) for row in rows for key in index_fields(row.metadata)[1]}
+            indexed = self._prepared.indexed_fields
+            # Beyond these, ranges still work, but read the payload of each document.
+            room = max(0, _MOST_NUMBER_INDEXES - sum(name.startswith(number_field("")) for name in indexed))
+            wanted = sorted(numbers - indexed)[:room]
+            create_indexes(self._connection, dict.fromkeys(wanted, models.PayloadSchemaType.FLOAT))
+            self._prepared = attrs.evolve(self._prepared, indexed_fields=indexed.union(wanted))
+        return self._prepared
 
     def write(self, rows: Sequence[kayak.StoredDocument]) -> None:
         """Insert or replace documents.

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from kayak.builtin.directory.rows import contents_crc
 from kayak.builtin.directory.segments import STORED_DTYPES, raw_bytes
-from kayak.contracts.base_store import checked_metadata
 from kayak.contracts.metadata import metadata_to_json
+from kayak.contracts.store_rows import checked_metadata
 from kayak.errors import InvalidInputError
 from kayak.typing import MetadataRowsInput
 from kayak.values import LateDocuments

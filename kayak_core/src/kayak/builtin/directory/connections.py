@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kayak.builtin.directory.faults import catalog_errors
-from kayak.contracts.base_store import closed_error
+from kayak.contracts.store_checks import closed_error
 from kayak.errors import StorePathError
 
 _KEPT_IDLE = 8

@@ -22,12 +22,11 @@ from kayak.builtin.directory.selection import Selection
 from kayak.builtin.directory.snapshot import Snapshot
 from kayak.builtin.directory.verification import VerificationReport
 from kayak.builtin.exact_candidates import exact_store_candidates
-from kayak.contracts.base_store import dimension_error, empty_selection
 from kayak.contracts.candidate_stage import CandidateStageResult
 from kayak.contracts.store import DEFAULT_EXPORT_BATCH, LateStoreStats, StoreCapabilities
+from kayak.contracts.store_checks import checked_fingerprint, dimension_error, empty_selection
 from kayak.contracts.where_comparison import COMPARISON_OPERATORS, Where
 from kayak.contracts.where_tree import LOGICAL_OPERATORS, NEGATED_OPERATORS
-from kayak.errors import InvalidInputError, InvalidTypeError
 from kayak.typing import DocIdsInput, Int64Vector, MetadataFilterInput, MetadataRowsInput
 from kayak.values import INDEX_LAYOUTS, PACKED_LAYOUT, LateDocuments, LateIndex, LateQuery
 from kayak.values.artifacts import ArtifactShelf, IndexOrigin
@@ -258,12 +257,7 @@ class DirectoryLateStore:
             StoreError: the store cannot be written.
         """
         self._engine.check_writable()
-        if not isinstance(fingerprint, str):
-            raise InvalidTypeError(f"a fingerprint is a string, got {type(fingerprint).__name__}")
-        try:
-            fingerprint.encode()
-        except UnicodeEncodeError as error:
-            raise InvalidInputError("the fingerprint holds a lone surrogate and cannot be stored as UTF-8") from error
+        checked_fingerprint(fingerprint)
         with self._engine.writing() as (_, writer):
             if writer.meta.encoder_fingerprint != fingerprint:
                 writer.meta = attrs.evolve(writer.meta, encoder_fingerprint=fingerprint)

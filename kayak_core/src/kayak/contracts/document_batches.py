@@ -1,0 +1,68 @@
+"""Batches of documents: filtered, cut and joined."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from kayak.contracts.where import Where
+from kayak.values import IndexBlock, LateDocuments
+from kayak.values.blocks import offsets_from_counts
+
+
+def metadata_of(batch: LateDocuments) -> Sequence[Mapping[str, Any]]:
+    """Return one metadata row a document, empty ones where the batch carries none."""
+    return batch.metadata if batch.metadata is not None else ({},) * batch.document_count
+
+
+def matching(batches: Iterable[LateDocuments], condition: Where) -> Iterator[LateDocuments]:
+    """Yield the documents whose metadata match, leaving batches out where none does."""
+    for batch in batches:
+        kept = [number for number, row in enumerate(metadata_of(batch)) if condition.matches(row)]
+        if kept:
+            yield batch if len(kept) == batch.document_count else batch.take(kept)
+
+
+def rebatched(batches: Iterable[LateDocuments], size: int) -> Iterator[LateDocuments]:
+    """Cut and join batches so that all but the last hold `size` documents."""
+    parts: list[LateDocuments] = []
+    count = 0
+    for batch in batches:
+        start = 0
+        while start < batch.document_count:
+            stop = min(batch.document_count, start + size - count)
+            parts.append(_part(batch, start, stop))
+            count += stop - start
+            start = stop
+            if count == size:
+                yield _joined(parts)
+                parts, count = [], 0
+    if parts:
+        yield _joined(parts)
+
+
+def _part(batch: LateDocuments, start: int, stop: int) -> LateDocuments:
+    if stop - start == batch.document_count:
+        return batch
+    bounds = batch.block.offsets[start : stop + 1]
+    block = IndexBlock(offsets_from_counts(np.diff(bounds)), batch.block.vectors[bounds[0] : bounds[-1]])
+    texts, metadata = batch.texts, batch.metadata
+    return LateDocuments(
+        batch.doc_ids[start:stop], block, texts and texts[start:stop], metadata and metadata[start:stop]
+    )
+
+
+def _joined(parts: list[LateDocuments]) -> LateDocuments:
+    if len(parts) == 1:
+        return parts[0]
+    counts = np.concatenate([part.block.counts for part in parts])
+    vectors = np.concatenate([part.block.vectors for part in parts])
+    vectors.flags.writeable = False
+    block = IndexBlock(offsets_from_counts(counts), vectors)
+    texts = None
+    if any(part.texts is not None for part in parts):
+        texts = tuple(text for part in parts for text in part.texts or (None,) * part.document_count)
+    metadata = tuple(row for part in parts for row in metadata_of(part))
+    return LateDocuments(tuple(doc_id for part in parts for doc_id in part.doc_ids), block, texts, metadata)

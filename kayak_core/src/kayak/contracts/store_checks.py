@@ -1,0 +1,47 @@
+"""What stores refuse, and the errors that say so."""
+
+from __future__ import annotations
+
+from kayak.errors import EmptySelectionError, InvalidInputError, InvalidTypeError, StoreClosedError
+from kayak.typing import DocIdsInput, MetadataFilterInput
+from kayak.values import LateDocuments
+
+
+def checked_fingerprint(fingerprint: str) -> str:
+    """Return an encoder's fingerprint if it can be stored.
+
+    Raises:
+        InvalidTypeError: not a string.
+        InvalidInputError: not UTF-8.
+    """
+    if not isinstance(fingerprint, str):
+        raise InvalidTypeError(f"a fingerprint is a string, got {type(fingerprint).__name__}")
+    try:
+        fingerprint.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInputError("the fingerprint holds a lone surrogate and cannot be stored as UTF-8") from error
+    return fingerprint
+
+
+def dimension_error(documents: LateDocuments, known: int) -> InvalidInputError:
+    """Describe an upsert of vectors whose dimension differs from the store's."""
+    return InvalidInputError(
+        f"document {documents.doc_ids[0]!r} has vectors of dimension {documents.vector_dim}, but the store holds "
+        f"dimension {known}; one store holds one dimension: encode with the same encoder, or use another store"
+    )
+
+
+def empty_selection(kind: str, doc_ids: DocIdsInput | None, where: MetadataFilterInput) -> EmptySelectionError:
+    """Describe a selection that matched no document."""
+    if doc_ids is None and where is None:
+        return EmptySelectionError(f"store {kind!r} holds no documents; upsert some first")
+    given = " and ".join(
+        ([] if doc_ids is None else [f"doc_ids ({len(doc_ids)} given)"])
+        + ([] if where is None else [f"where={where!r:.200}"])
+    )
+    return EmptySelectionError(f"no document of store {kind!r} is selected by {given}")
+
+
+def closed_error(kind: str) -> StoreClosedError:
+    """Describe the use of a closed store."""
+    return StoreClosedError(f"store {kind!r} is closed; open it again with kayak.open_store")

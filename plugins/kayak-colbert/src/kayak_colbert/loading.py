@@ -1,0 +1,209 @@
+"""Loads models by name: a folder, the cache of the Hugging Face Hub, or the hub itself."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import kayak
+
+from kayak_colbert.checkpoints import require_late_interaction
+from kayak_colbert.options import ModelOptions
+
+_log = logging.getLogger("kayak_colbert")
+
+
+@attrs.frozen
+class LoadedModel:
+    """A model, and where it came from.
+
+    Attributes:
+        model: the `MultiVectorEncoder`.
+        source: a description for people.
+    """
+
+    model: Any
+    source: str
+
+
+def load_model(options: ModelOptions) -> LoadedModel:
+    """Load the model that the options name.
+
+    A model on the hub is taken from the cache where the cache has it, without asking the hub.
+
+    Raises:
+        kayak.EncoderUnavailableError: it is not there, cannot be fetched or read, or is of another sort; or the device
+            cannot be used.
+        kayak.InvalidInputError: a length that the model cannot read.
+    """
+    folder = options.folder
+    if folder is not None:
+        return _load_folder(folder, options, f"folder {folder}")
+    cached = None if options.local_files_only is False else _cached_folder(options)
+    if cached is not None:
+        try:
+            return _load_folder(cached, options, f"cache of the Hugging Face Hub, {options.model_name} in {cached}")
+        except kayak.EncoderUnavailableError as error:
+            # A download that was cut off leaves a part of a checkpoint; the hub has the rest, if it may be asked.
+            if options.local_files_only or _hub_is_off() or not isinstance(error.__cause__, OSError):
+                raise
+    if options.local_files_only or _hub_is_off():
+        raise kayak.EncoderUnavailableError(_not_cached(options))
+    return _load_from_hub(options)
+
+
+def _load_folder(folder: Path, options: ModelOptions, source: str) -> LoadedModel:
+    def find(filename: str) -> str | None:
+        path = folder / filename
+        return str(path) if path.is_file() else None
+
+    require_late_interaction(find, str(folder))
+    _log.info("loading %s from the %s", options.model_name, source)
+    return LoadedModel(_open(str(folder), options, local_files_only=True), source)
+
+
+def _load_from_hub(options: ModelOptions) -> LoadedModel:
+    from sentence_transformers.util import load_file_path
+
+    _log.warning("%s is fetched from the Hugging Face Hub", options.model_name)
+
+    def find(filename: str) -> str | None:
+        found: str | None = load_file_path(options.model_name, filename, revision=options.revision)
+        return found
+
+    with _translated(options):
+        require_late_interaction(find, options.model_name)
+    model = _open(options.model_name, options, local_files_only=False)
+    return LoadedModel(model, f"Hugging Face Hub, {options.model_name} at {options.revision or 'its default branch'}")
+
+
+def _open(name: str, options: ModelOptions, *, local_files_only: bool) -> Any:
+    from sentence_transformers import MultiVectorEncoder
+
+    with _translated(options), _quietly():
+        model = MultiVectorEncoder(
+            name,
+            device=options.device,
+            revision=options.revision if not local_files_only else None,
+            local_files_only=local_files_only,
+            trust_remote_code=options.trust_remote_code,
+            model_kwargs=None if options.dtype is None else {"dtype": options.dtype},
+        )
+    _set_lengths(model, options)
+    return model
+
+
+def _set_lengths(model: Any, options: ModelOptions) -> None:
+    first = model[0]
+    for side in ("query", "document"):
+        length = getattr(options, f"{side}_length")
+        if length is None:
+            continue
+        if not hasattr(first, f"{side}_length"):
+            raise kayak.InvalidInputError(f"{options.model_name} has no {side}_length to set; leave {side}_length out")
+        least = _marker_count(model, side) + 1
+        most = getattr(getattr(first, "config", None), "max_position_embeddings", None)
+        if length < least or (most is not None and length > most):
+            raise kayak.InvalidInputError(
+                f"{side}_length={length} does not suit {options.model_name}: its markers take {least - 1} tokens"
+                + (f", and it reads {most}" if most is not None else "")
+                + f"; choose {least} or more"
+                + (f", up to {most}" if most is not None else "")
+            )
+        expansion = getattr(first, "query_expansion", None) if side == "query" else None
+        if expansion is None:
+            setattr(first, f"{side}_length", length)
+        elif expansion["strategy"] == "fixed":
+            first.query_length = None
+            first.query_expansion = {**expansion, "length": length}
+        elif length >= expansion["length"]:
+            first.query_length = length
+        else:
+            raise kayak.InvalidInputError(
+                f"query_length={length} is below the {expansion['length']} tokens to which {options.model_name} "
+                "expands every query; choose as many or more"
+            )
+
+
+def _marker_count(model: Any, side: str) -> int:
+    prompt = model.prompts.get(side) or ""
+    return len(model.tokenizer(prompt)["input_ids"])
+
+
+def _cached_folder(options: ModelOptions) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        for filename in ("config.json", "modules.json"):
+            found = try_to_load_from_cache(options.model_name, filename, revision=options.revision)
+            if isinstance(found, str):
+                return Path(found).parent
+    except HFValidationError as error:
+        raise kayak.EncoderUnavailableError(
+            f"model_name={options.model_name!r} is neither a folder nor a name on the Hugging Face Hub ({error})"
+        ) from error
+    return None
+
+
+def _hub_is_off() -> bool:
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE)
+
+
+def _not_cached(options: ModelOptions) -> str:
+    from huggingface_hub import constants
+
+    why = "local_files_only=True" if options.local_files_only else "HF_HUB_OFFLINE is set"
+    version = f" at revision {options.revision!r}" if options.revision else ""
+    return (
+        f"{options.model_name!r}{version} is not in the cache {constants.HF_HUB_CACHE}, and the Hugging Face Hub may "
+        f"not be asked ({why}). Fetch it once where the network is there (`hf download {options.model_name}`) and copy "
+        "the cache, or give the folder of a checkpoint as model_name="
+    )
+
+
+@contextmanager
+def _translated(options: ModelOptions) -> Iterator[None]:
+    try:
+        yield
+    except kayak.KayakError:
+        raise
+    # The loaders raise whatever lies below them, down to the bare Exception of the tokenizers library.
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise kayak.EncoderUnavailableError(
+            f"{options.model_name!r} cannot be loaded: {reason:.400}. Check the name, the folder's files, device= and "
+            "dtype=, and the network if it has to be fetched"
+        ) from error
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep what says nothing out of the terminal; downloads keep their progress bars.
+
+    That is the bar that transformers draws while it copies weights, and its report where all that it says is that the
+    checkpoint holds more than the transformer: of Stanford's checkpoints that is the projection, which is read apart.
+    """
+    from transformers.utils import logging as transformers_logging
+
+    def says_something(record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        return "LOAD REPORT" not in message or "MISSING" in message or "MISMATCH" in message
+
+    shown = transformers_logging.is_progress_bar_enabled()
+    logger = logging.getLogger("transformers.modeling_utils")
+    if shown:
+        transformers_logging.disable_progress_bar()
+    logger.addFilter(says_something)
+    try:
+        yield
+    finally:
+        logger.removeFilter(says_something)
+        if shown:
+            transformers_logging.enable_progress_bar()

@@ -1,0 +1,74 @@
+"""Real documents, through the command line and through a retriever."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import kayak
+import pytest
+from kayak.cli import main
+
+pytestmark = pytest.mark.filterwarnings("ignore:.* tokens, and the model reads the first")
+Checkpoint = Callable[[str], Path]
+
+
+@pytest.fixture
+def run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., tuple[object, str, str]]:
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[object, str, str]:
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["kayak", *arguments])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        shown = capsys.readouterr()
+        return stopped.value.code, shown.out, shown.err
+
+    return run
+
+
+def test_index_search_and_explain_cranfield(
+    run: Callable[..., tuple[object, str, str]], checkpoint: Checkpoint, cranfield: Path
+) -> None:
+    encoder = ("--encoder", "colbert", "--encoder-arg", f"model_name={checkpoint('stanford')}")
+    code, _, problems = run("index", str(cranfield / "corpus.jsonl"), *encoder)
+    assert code == 1
+    assert "document '471' cannot be encoded: the document is empty" in problems or "'471'" in problems
+
+    code, _, said = run("index", str(cranfield / "corpus.jsonl"), *encoder, "--on-error", "skip")
+    assert code == 0, said
+    assert "2 skipped" in said
+    assert "1398 in the store" in said.replace(",", "")
+
+    question = "heat transfer to a blunt body"
+    code, found, said = run("search", question, *encoder, "--json", "-k", "3")
+    assert code == 0, said
+    hits = json.loads(found)["hits"]
+    assert len(hits) == 3
+
+    code, explained, said = run("explain", question, hits[0]["doc_id"], *encoder, "--json")
+    assert code == 0, said
+    alignments = json.loads(explained)["alignments"]
+    assert [each["query_token"] for each in alignments][2:8] == ["heat", "transfer", "t", "##o", "a", "blunt"]
+    assert all(each["document_token"] for each in alignments)
+    assert json.loads(explained)["score"] == pytest.approx(hits[0]["score"], abs=1e-3)
+
+    code, _, said = run("search", question)
+    assert code == 1
+    assert "colbert(sha256=" in said
+    assert "hashing(" in said
+
+
+def test_a_retriever_batches_queries(checkpoint: Checkpoint) -> None:
+    texts = {"a": "thin wings flutter at high speed", "b": "heat transfer in the boundary layer", "c": "shell buckling"}
+    with kayak.open_text_retriever(
+        encoder="colbert", store="memory", encoder_kwargs={"model_name": str(checkpoint("stanford")), "device": "cpu"}
+    ) as retriever:
+        retriever.upsert_texts(list(texts), list(texts.values()))
+        batch = retriever.search_text_batch(list(texts.values()), k=1)
+        assert [hits[0].doc_id for hits in batch] == list(texts)
