@@ -25,7 +25,7 @@ MODELS = ["sentence-transformers>=6"]
 BENCHMARKS = ["import_cost", "numpy_maxsim", "exact_maxsim", "directory_store", "lexical_quality", "stores"]
 MOJO = "mojo>=1.2,<1.3"  # large: installed once, for building the kernels and for the tests that compile
 STORES = ["lancedb", "pgvector", "qdrant", "weaviate", "chromadb"]
-PLUGINS = [f"./plugins/kayak-{name}" for name in STORES]
+PLUGINS = [f"./plugins/kayak-{name}" for name in (*STORES, "centroids")]
 TESTED_PLUGINS = [f"{plugin}[testing]" for plugin in PLUGINS]  # with the engines that their tests start
 WITHOUT_KERNELS = {"KAYAK_MOJO_SKIP_BUILD": "1"}  # where types matter, the compiler need not be downloaded
 ONE_BLAS_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # two test processes share the cores

@@ -356,3 +356,12 @@ def test_top_k_is_a_stable_descending_sort(values: list[float], k: int) -> None:
     best = top_positions(array, k)
     assert best.dtype == np.int64
     assert best.tolist() == sorted(range(len(values)), key=lambda i: (-array[i], i))[:k]
+
+
+@pytest.mark.parametrize("distinct", [1, 7, 1_000_000])
+@pytest.mark.parametrize("count", [65_536, 70_001])
+def test_the_best_of_many_values_are_those_of_a_sort(count, distinct):
+    values = np.random.default_rng(count + distinct).integers(0, distinct, count).astype(np.float32)
+    order = np.argsort(-values, kind="stable")
+    for k in (0, 1, 9, 500, count // 64, count // 64 + 1, count):
+        assert np.array_equal(top_positions(values, k), order[:k])

@@ -1,11 +1,12 @@
 """The C interface of the kernels. README.md beside this file describes every argument."""
 
+from centroids import Numbers, add_lists, assign, probe
 from elements import F16, F32, Elements, Floats, Integers
 from maxsim import PANEL, maxsim
 from reductions import dot_rows, proxy_means
 from selection import top_k
 
-comptime ABI_VERSION = 1
+comptime ABI_VERSION = 2
 comptime Halves = Elements[F16]
 
 
@@ -87,3 +88,62 @@ def kayak_dot_rows(
 @export
 def kayak_top_k(values: Floats, count: Int, k: Int, out_positions: Integers) abi("C") -> Int:
     return top_k(values, count, k, out_positions)
+
+
+@export
+def kayak_assign_f32(
+    panels: Floats, panel_count: Int, vectors: Floats, lo: Int, hi: Int, dim: Int, out_codes: Numbers,
+    out_similarities: Floats,
+) abi("C"):
+    assign[F32](panels, panel_count, vectors, lo, hi, dim, out_codes, out_similarities)
+
+
+@export
+def kayak_assign_f16(
+    panels: Floats, panel_count: Int, vectors: Halves, lo: Int, hi: Int, dim: Int, out_codes: Numbers,
+    out_similarities: Floats,
+) abi("C"):
+    assign[F16](panels, panel_count, vectors, lo, hi, dim, out_codes, out_similarities)
+
+
+@export
+def kayak_probe(
+    panels: Floats,
+    panel_count: Int,
+    centroid_count: Int,
+    vectors: Floats,
+    lo: Int,
+    hi: Int,
+    dim: Int,
+    count: Int,
+    scratch: Floats,
+    positions: Integers,
+    out_centroids: Numbers,
+    out_similarities: Floats,
+) abi("C"):
+    probe(
+        panels, panel_count, centroid_count, vectors, lo, hi, dim, count, scratch, positions, out_centroids,
+        out_similarities,
+    )
+
+
+@export
+def kayak_add_lists(
+    probed: Numbers,
+    gains: Floats,
+    probes: Int,
+    token_lo: Int,
+    token_hi: Int,
+    list_offsets: Integers,
+    postings: Numbers,
+    document_lo: Int,
+    document_hi: Int,
+    document_count: Int,
+    marks: Numbers,
+    scores: Floats,
+) abi("C"):
+    var is_part = document_lo > 0 or document_hi < document_count
+    add_lists(
+        probed, gains, probes, token_lo, token_hi, list_offsets, postings, document_lo, document_hi, is_part, marks,
+        scores,
+    )

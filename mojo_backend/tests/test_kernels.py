@@ -427,7 +427,7 @@ def test_top_k_matches_a_stable_sort(
 
 
 def test_the_interface_names_its_version_and_panel(kernels: Kernels) -> None:
-    assert kernels.library.kayak_abi_version() == 1
+    assert kernels.library.kayak_abi_version() == 2
     assert kernels.panel_width in (8, 16, 32)
 
 

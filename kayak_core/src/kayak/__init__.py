@@ -53,6 +53,12 @@ if TYPE_CHECKING:
         CandidateWindow as CandidateWindow,
     )
     from kayak.contracts import (
+        CentroidExecutor as CentroidExecutor,
+    )
+    from kayak.contracts import (
+        CentroidKernels as CentroidKernels,
+    )
+    from kayak.contracts import (
         Comparison as Comparison,
     )
     from kayak.contracts import (
@@ -114,6 +120,9 @@ if TYPE_CHECKING:
     )
     from kayak.contracts import (
         Where as Where,
+    )
+    from kayak.contracts import (
+        check_dimensions as check_dimensions,
     )
     from kayak.contracts import (
         exact_late_interaction_reference_scoring_semantics as exact_late_interaction_reference_scoring_semantics,
@@ -293,6 +302,9 @@ if TYPE_CHECKING:
         available_store_kinds as available_store_kinds,
     )
     from kayak.plugins import (
+        find_executor as find_executor,
+    )
+    from kayak.plugins import (
         list_plugins as list_plugins,
     )
     from kayak.plugins import (
@@ -333,6 +345,9 @@ if TYPE_CHECKING:
     )
     from kayak.retrieval import (
         open_text_retriever as open_text_retriever,
+    )
+    from kayak.retrieval import (
+        progress_bar as progress_bar,
     )
     from kayak.searching import (
         clause_text_stage3_verifier_operator as clause_text_stage3_verifier_operator,
@@ -377,6 +392,9 @@ if TYPE_CHECKING:
         search_batch as search_batch,
     )
     from kayak.searching import (
+        search_batch_with_plan as search_batch_with_plan,
+    )
+    from kayak.searching import (
         search_with_plan as search_with_plan,
     )
     from kayak.searching import (
@@ -401,10 +419,22 @@ if TYPE_CHECKING:
         StoreSpec as StoreSpec,
     )
     from kayak.values import (
+        ArtifactPart as ArtifactPart,
+    )
+    from kayak.values import (
+        ArtifactShelf as ArtifactShelf,
+    )
+    from kayak.values import (
         IndexBlock as IndexBlock,
     )
     from kayak.values import (
+        IndexOrigin as IndexOrigin,
+    )
+    from kayak.values import (
         IndexSlice as IndexSlice,
+    )
+    from kayak.values import (
+        KeepsArtifacts as KeepsArtifacts,
     )
     from kayak.values import (
         LateDocuments as LateDocuments,
@@ -420,6 +450,9 @@ if TYPE_CHECKING:
     )
     from kayak.values import (
         LateScores as LateScores,
+    )
+    from kayak.values import (
+        Prepared as Prepared,
     )
     from kayak.values import (
         SearchHit as SearchHit,
@@ -468,6 +501,8 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "CandidateSearch",
         "CandidateStageResult",
         "CandidateWindow",
+        "CentroidExecutor",
+        "CentroidKernels",
         "Comparison",
         "DatabaseLateStore",
         "Executor",
@@ -489,6 +524,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "StoreSelection",
         "StoredDocument",
         "Where",
+        "check_dimensions",
         "exact_late_interaction_reference_scoring_semantics",
         "metadata_json",
         "parse_where",
@@ -558,6 +594,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "available_encoder_kinds",
         "available_stage_operator_kinds",
         "available_store_kinds",
+        "find_executor",
         "list_plugins",
         "open_candidate_generator",
         "open_encoder",
@@ -574,6 +611,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "LateTextSearchSession",
         "copy_store",
         "open_text_retriever",
+        "progress_bar",
     ),
     "kayak.searching": (
         "clause_text_stage3_verifier_operator",
@@ -590,6 +628,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "noop_topk_stage2_reference_operator",
         "search",
         "search_batch",
+        "search_batch_with_plan",
         "search_with_plan",
         "store_native_candidate_generator",
         "store_native_search_plan",
@@ -603,12 +642,17 @@ _HOMES: dict[str, tuple[str, ...]] = {
     ),
     "kayak.values": (
         "IndexBlock",
+        "ArtifactPart",
+        "ArtifactShelf",
+        "IndexOrigin",
         "IndexSlice",
+        "KeepsArtifacts",
         "LateDocuments",
         "LateIndex",
         "LateQuery",
         "LateQueryBatch",
         "LateScores",
+        "Prepared",
         "SearchHit",
         "documents",
         "flat_query_dim128",

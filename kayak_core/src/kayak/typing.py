@@ -20,6 +20,8 @@ __all__ = [
     "DocumentMatricesInput",
     "Float32Matrix",
     "Float32Vector",
+    "Int32Matrix",
+    "Int32Vector",
     "Int64Vector",
     "MetadataFilterInput",
     "MetadataRow",
@@ -39,6 +41,12 @@ Float32Matrix: TypeAlias = npt.NDArray[np.float32]
 
 Float32Vector: TypeAlias = npt.NDArray[np.float32]
 """A float32 array of one axis."""
+
+Int32Matrix: TypeAlias = npt.NDArray[np.int32]
+"""An int32 array of two axes."""
+
+Int32Vector: TypeAlias = npt.NDArray[np.int32]
+"""An int32 array of one axis: centroids, or document numbers in posting lists."""
 
 Int64Vector: TypeAlias = npt.NDArray[np.int64]
 """An int64 array of one axis: offsets, positions or counts."""

@@ -11,8 +11,9 @@ import kayak
 import numpy as np
 from kayak.typing import Float32Matrix, Int64Vector
 
+from kayak_mojo.centroids import MojoCentroidKernels
 from kayak_mojo.checks import check_offsets, check_positions, check_queries, readable_int64
-from kayak_mojo.library import MaxsimFunction
+from kayak_mojo.library import KernelFunction, Kernels
 from kayak_mojo.packing import aligned_floats, pack_panels, running_counts, split_documents
 from kayak_mojo.selection import Selection, select_kernels
 from kayak_mojo.threads import Piece, share, thread_limit
@@ -59,9 +60,7 @@ class MojoExactCpuExecutor:
             BackendUnavailableError: there is no library that can run here.
             InvalidInputError: arrays that do not fit together, or an invalid KAYAK_NUM_THREADS where threads matter.
         """
-        kernels = self.selection.kernels
-        if kernels is None:
-            raise kayak.BackendUnavailableError(f"backend {self.name!r} cannot run here: {self.selection.reason}")
+        kernels = self._kernels()
         vectors, offsets, query_offsets = block.vectors, readable_int64(block.offsets), readable_int64(query_offsets)
         if not vectors.flags.c_contiguous:
             vectors = np.ascontiguousarray(vectors)
@@ -90,6 +89,21 @@ class MojoExactCpuExecutor:
             share(call, split_documents(counts, min(work // PIECE_WORK, limit * _PIECES_A_THREAD)), limit)
         return scores
 
+    def centroid_kernels(self, centroids: Float32Matrix) -> MojoCentroidKernels:
+        """Return arithmetic over these centroids; see `kayak.CentroidExecutor`.
+
+        Raises:
+            BackendUnavailableError: there is no library that can run here.
+            InvalidInputError: no centroids, or not float32 of two axes.
+        """
+        return MojoCentroidKernels(self._kernels(), centroids)
+
+    def _kernels(self) -> Kernels:
+        kernels = self.selection.kernels
+        if kernels is None:
+            raise kayak.BackendUnavailableError(f"backend {self.name!r} cannot run here: {self.selection.reason}")
+        return kernels
+
 
 @attrs.frozen(eq=False)
 class _SharedCall:
@@ -104,7 +118,7 @@ class _SharedCall:
         memory: the arrays behind the addresses, held until the last thread has let go of this object.
     """
 
-    function: MaxsimFunction
+    function: KernelFunction
     before: tuple[int | None, ...]
     dim: int
     columns: int

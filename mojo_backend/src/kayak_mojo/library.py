@@ -14,10 +14,19 @@ from kayak_mojo.manifest import ABI_VERSION, Manifest, ManifestError, library_pa
 _ADDRESS, _INT = ctypes.c_void_p, ctypes.c_ssize_t
 # panels, panel_count, query_offsets, query_count, vectors, offsets, positions, lo, hi, dim, maxima, out, out_stride
 _MAXSIM = (_ADDRESS, _INT, _ADDRESS, _INT, _ADDRESS, _ADDRESS, _ADDRESS, _INT, _INT, _INT, _ADDRESS, _ADDRESS, _INT)
+# panels, panel_count, vectors, lo, hi, dim, codes, similarities
+_ASSIGN = (_ADDRESS, _INT, _ADDRESS, _INT, _INT, _INT, _ADDRESS, _ADDRESS)
+# panels, panel_count, centroid_count, vectors, lo, hi, dim, count, scratch, positions, centroids, similarities
+_PROBE = (_ADDRESS, _INT, _INT, _ADDRESS, _INT, _INT, _INT, _INT, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS)
+# probed, gains, probes, token_lo, token_hi, list_offsets, postings, document_lo, document_hi, document_count, marks,
+# scores
+_ADD_LISTS = (_ADDRESS, _ADDRESS, _INT, _INT, _INT, _ADDRESS, _ADDRESS, _INT, _INT, _INT, _ADDRESS, _ADDRESS)
 _MAX_PANEL_WIDTH = 1024
 
-MaxsimFunction = Callable[..., None]
-"""`kayak_maxsim_*` of a library; see `_MAXSIM` for its arguments."""
+KernelFunction = Callable[..., None]
+"""A function of a library; see `_MAXSIM` and its siblings for its arguments."""
+
+_ByElementType = dict[np.dtype[np.generic], KernelFunction]
 
 
 @attrs.frozen(eq=False)
@@ -30,13 +39,19 @@ class Kernels:
         compiler: the compiler that made it.
         panel_width: query vectors in a panel, see `packing.pack_panels`.
         maxsim: the scoring function for each element type of documents.
+        assign: finds each vector's most similar centroid, for each element type.
+        probe: finds each query vector's most similar centroids.
+        add_lists: adds up posting lists.
     """
 
     path: Path
     level: str
     compiler: str
     panel_width: int
-    maxsim: dict[np.dtype[np.generic], MaxsimFunction]
+    maxsim: _ByElementType
+    assign: _ByElementType
+    probe: KernelFunction
+    add_lists: KernelFunction
 
 
 def load_kernels(manifest_path: Path, level: str) -> Kernels:
@@ -59,15 +74,15 @@ def _loaded(path: Path, manifest: Manifest, level: str) -> Kernels:
         if version != ABI_VERSION:
             raise ManifestError(f"{path} has ABI {version}, but this kayak-mojo calls ABI {ABI_VERSION}")
         width = _answer(library, "kayak_panel_width")
-        maxsim = {
-            np.dtype(dtype): _function(library, f"kayak_maxsim_{suffix}")
-            for dtype, suffix in ((np.float32, "f32"), (np.float16, "f16"))
-        }
+        maxsim = _by_element_type(library, "kayak_maxsim", _MAXSIM)
+        assign = _by_element_type(library, "kayak_assign", _ASSIGN)
+        probe = _function(library, "kayak_probe", _PROBE)
+        add_lists = _function(library, "kayak_add_lists", _ADD_LISTS)
     except AttributeError as error:
         raise ManifestError(f"{path} is not a library of kayak-mojo: {error}") from error
     if not 1 <= width <= _MAX_PANEL_WIDTH:
         raise ManifestError(f"{path} gives the impossible panel width {width}")
-    return Kernels(path, level, manifest.compiler, width, maxsim)
+    return Kernels(path, level, manifest.compiler, width, maxsim, assign, probe, add_lists)
 
 
 def _answer(library: ctypes.CDLL, name: str) -> int:
@@ -76,7 +91,14 @@ def _answer(library: ctypes.CDLL, name: str) -> int:
     return int(function())
 
 
-def _function(library: ctypes.CDLL, name: str) -> MaxsimFunction:
+def _by_element_type(library: ctypes.CDLL, name: str, arguments: tuple[type, ...]) -> _ByElementType:
+    return {
+        np.dtype(dtype): _function(library, f"{name}_{suffix}", arguments)
+        for dtype, suffix in ((np.float32, "f32"), (np.float16, "f16"))
+    }
+
+
+def _function(library: ctypes.CDLL, name: str, arguments: tuple[type, ...]) -> KernelFunction:
     function = library[name]
-    function.restype, function.argtypes = None, _MAXSIM
+    function.restype, function.argtypes = None, arguments
     return function

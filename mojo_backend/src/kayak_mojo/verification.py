@@ -8,6 +8,7 @@ from pathlib import Path
 import kayak
 import numpy as np
 
+from kayak_mojo.centroids import MojoCentroidKernels
 from kayak_mojo.compiling import NATIVE
 from kayak_mojo.executor import MojoExactCpuExecutor
 from kayak_mojo.library import Kernels, load_kernels
@@ -17,6 +18,7 @@ from kayak_mojo.selection import Selection
 _DIMENSIONS = (1, 7, 64, 96, 128, 200, 256, 384, 768)
 _DOCUMENT_LENGTHS = (1, 2, 3, 5, 8, 13, 40, 100)
 _QUERY_LENGTHS = (1, 5, 32, 70)
+_CENTROIDS = 75
 _TOLERANCE = 1e-5
 
 
@@ -43,6 +45,38 @@ def verify_kernels(kernels: Kernels) -> None:
                 magnitude = np.maximum.reduceat(np.abs(documents) @ np.abs(query.T), offsets[:-1]).sum(axis=1)
                 if not (np.abs(scores - exact) <= _TOLERANCE * magnitude).all():
                     raise ManifestError(f"{kernels.path} gives wrong scores for {vectors.dtype} of dimension {dim}")
+    _verify_centroids(kernels, generator)
+
+
+def _verify_centroids(kernels: Kernels, generator: np.random.Generator) -> None:
+    for dim in _DIMENSIONS:
+        centroids, plain = (generator.standard_normal((count, dim), dtype=np.float32) for count in (_CENTROIDS, 100))
+        arithmetic = MojoCentroidKernels(kernels, centroids)
+        for vectors in (plain, plain.astype(np.float16)):
+            exact = vectors.astype(np.float64) @ centroids.T
+            tolerance = _TOLERANCE * (np.abs(vectors.astype(np.float64)) @ np.abs(centroids.T)).max(axis=1)
+            codes, similarities = arithmetic.assign(vectors)
+            chosen = exact[np.arange(len(vectors)), codes]
+            right = np.abs(similarities - chosen) <= tolerance
+            if not (right & (chosen >= exact.max(axis=1) - 2 * tolerance)).all():
+                raise ManifestError(f"{kernels.path} assigns {vectors.dtype} of dimension {dim} to wrong centroids")
+        _, similarities = arithmetic.probe(plain, 10)
+        best = -np.sort(-(plain.astype(np.float64) @ centroids.T), axis=1)[:, :10]
+        tolerance = _TOLERANCE * (np.abs(plain.astype(np.float64)) @ np.abs(centroids.T)).max(axis=1)
+        if not (np.abs(similarities - best) <= 2 * tolerance[:, np.newaxis]).all():
+            raise ManifestError(f"{kernels.path} probes wrong centroids at dimension {dim}")
+        _verify_lists(kernels, arithmetic)
+
+
+def _verify_lists(kernels: Kernels, arithmetic: MojoCentroidKernels) -> None:
+    probed = np.arange(10, dtype=np.int32).reshape(2, 5)
+    offsets = np.arange(0, 3 * _CENTROIDS + 1, 3)
+    postings = np.tile(np.array([0, 1, 2], dtype=np.int32), _CENTROIDS)
+    scores = arithmetic.accumulate(
+        probed, np.ones(probed.shape, dtype=np.float32), np.array([0, 2]), offsets, postings, 4
+    )
+    if scores.tolist() != [[2.0, 2.0, 2.0, 0.0]]:
+        raise ManifestError(f"{kernels.path} adds posting lists up wrongly")
 
 
 if __name__ == "__main__":

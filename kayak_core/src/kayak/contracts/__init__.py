@@ -3,6 +3,7 @@
 from kayak.contracts.base_store import BaseLateStore
 from kayak.contracts.candidate_stage import CandidateStageResult
 from kayak.contracts.candidates import CandidateGenerator
+from kayak.contracts.centroids import CentroidExecutor, CentroidKernels
 from kayak.contracts.database_store import (
     CandidateSearch,
     DatabaseLateStore,
@@ -11,7 +12,7 @@ from kayak.contracts.database_store import (
     filter_notes,
 )
 from kayak.contracts.encoder import BatchTextEncoder, LateTextEncoder, encoder_fingerprint
-from kayak.contracts.executor import BackendInfo, Executor, score_index
+from kayak.contracts.executor import BackendInfo, Executor, check_dimensions, score_index
 from kayak.contracts.plan import SearchPlan, SearchPlanResult
 from kayak.contracts.profile import (
     DOCUMENT_TEXT_FAMILY,
@@ -43,6 +44,8 @@ __all__ = [
     "CandidateSearch",
     "CandidateStageResult",
     "CandidateWindow",
+    "CentroidExecutor",
+    "CentroidKernels",
     "Comparison",
     "DatabaseLateStore",
     "Executor",
@@ -64,6 +67,7 @@ __all__ = [
     "StoreSelection",
     "StoredDocument",
     "Where",
+    "check_dimensions",
     "encoder_fingerprint",
     "exact_late_interaction_reference_scoring_semantics",
     "filter_notes",

@@ -10,7 +10,7 @@ from kayak.contracts.executor import Executor
 from kayak.contracts.store import LateStore
 from kayak.errors import UnsupportedOperationError
 from kayak.typing import DocIdsInput, MetadataFilterInput
-from kayak.values import LateIndex, LateQuery
+from kayak.values import LateIndex, LateQuery, LateQueryBatch
 
 
 class CandidateGenerator(ABC):
@@ -42,6 +42,15 @@ class CandidateGenerator(ABC):
             k: size of the window, ≥ 1; fewer only where the index holds fewer.
             executor: scores exact MaxSim where the generator needs it.
         """
+
+    def generate_batch(
+        self, batch: LateQueryBatch, index: LateIndex, *, k: int, executor: Executor
+    ) -> tuple[CandidateStageResult, ...]:
+        """Return the candidates of each query of a batch, as `generate` would alone.
+
+        Override it where queries can share work; the scores may then differ in the last bits.
+        """
+        return tuple(self.generate(query, index, k=k, executor=executor) for query in batch.queries)
 
     def generate_in_store(
         self,

@@ -17,8 +17,8 @@ def progress_bar(
     """Give a function that advances a bar by a number of things.
 
     Args:
-        description: what is counted.
-        total: how many there are, None where unknown.
+        description: what is being done.
+        total: how many steps there are, None where unknown.
         show: True shows a bar, False none; None shows one where tqdm is installed and stderr is a terminal.
         unit: what one step is called.
 

@@ -13,7 +13,7 @@ from kayak.searching.plans import (
     store_native_candidate_generator,
     store_native_search_plan,
 )
-from kayak.searching.run import generate_candidates, search_with_plan
+from kayak.searching.run import generate_candidates, search_batch_with_plan, search_with_plan
 from kayak.searching.scoring import maxsim, maxsim_batch, search, search_batch
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "noop_topk_stage2_reference_operator",
     "search",
     "search_batch",
+    "search_batch_with_plan",
     "search_with_plan",
     "store_native_candidate_generator",
     "store_native_search_plan",

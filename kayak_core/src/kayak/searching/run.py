@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 import attrs
@@ -25,9 +26,9 @@ from kayak.contracts import (
 )
 from kayak.errors import EmptySelectionError, InvalidInputError, InvalidTypeError
 from kayak.plugins import find_executor
-from kayak.searching.scoring import checked_index, checked_query
+from kayak.searching.scoring import checked_batch, checked_index, checked_query
 from kayak.typing import DocIdsInput, MetadataFilterInput
-from kayak.values import LateIndex, LateQuery
+from kayak.values import LateIndex, LateQuery, LateQueryBatch
 from kayak.values.backend_names import NUMPY_REFERENCE_BACKEND
 from kayak.values.coerce import non_negative_int
 
@@ -66,7 +67,7 @@ def generate_candidates(
         )
     size = non_negative_int(k, "k", minimum=1)
     executor = find_executor(backend)
-    return _generate(checked_query(query), checked_index(index), generator, size, executor)
+    return _generate(LateQueryBatch((checked_query(query),)), checked_index(index), generator, size, executor)[0]
 
 
 def search_with_plan(
@@ -100,18 +101,51 @@ def search_with_plan(
         UnsupportedOperationError: the plan needs a store with a search of its own.
         UnknownKindError, BackendUnavailableError, ScoreOverflowError: see `maxsim`.
     """
+    return _run(LateQueryBatch((checked_query(query),)), corpus, plan, where, doc_ids, backend)[0]
+
+
+def search_batch_with_plan(
+    batch: LateQueryBatch,
+    corpus: LateIndex | LateStore,
+    plan: SearchPlan,
+    *,
+    where: MetadataFilterInput = None,
+    doc_ids: DocIdsInput | None = None,
+    backend: str = NUMPY_REFERENCE_BACKEND,
+) -> tuple[SearchPlanResult, ...]:
+    """Run a staged plan for each query of a batch; the corpus is loaded once, and stage 1 may share work.
+
+    Takes and raises what `search_with_plan` does.
+
+    Returns:
+        One result a query. Where queries share a stage, each profile carries an equal share of its time.
+    """
+    return _run(checked_batch(batch), corpus, plan, where, doc_ids, backend)
+
+
+def _run(
+    batch: LateQueryBatch,
+    corpus: LateIndex | LateStore,
+    plan: SearchPlan,
+    where: MetadataFilterInput,
+    doc_ids: DocIdsInput | None,
+    backend: str,
+) -> tuple[SearchPlanResult, ...]:
     if not isinstance(plan, SearchPlan):
         raise InvalidTypeError(
             f"expected a SearchPlan, got {type(plan).__name__}; make one with kayak.exact_full_scan_search_plan(k)"
         )
     executor = find_executor(backend)
-    checked_query(query)
-    if plan.stage3_verifier.requires_query_text and query.text is None:
+    if plan.stage3_verifier.requires_query_text and any(query.text is None for query in batch.queries):
         raise InvalidInputError(
             f"the {plan.stage3_verifier.kind} verifier reads the query's text, but query.text is None; use "
             "kayak.query(vectors, text=...) or query.with_text(...)"
         )
-    stage1 = _first_stage(query, corpus, plan, where, doc_ids, executor)
+    first = _first_stage(batch, corpus, plan, where, doc_ids, executor)
+    return tuple(_refined(query, stage1, plan, executor) for query, stage1 in zip(batch.queries, first, strict=True))
+
+
+def _refined(query: LateQuery, stage1: _FirstStage, plan: SearchPlan, executor: Executor) -> SearchPlanResult:
     if not stage1.candidates.hits:
         return _no_hits(plan, stage1)
     window = CandidateWindow(stage1.candidates, stage1.load_window)
@@ -139,42 +173,58 @@ class _FirstStage:
 
 
 def _first_stage(
-    query: LateQuery,
+    batch: LateQueryBatch,
     corpus: LateIndex | LateStore,
     plan: SearchPlan,
     where: MetadataFilterInput,
     doc_ids: DocIdsInput | None,
     executor: Executor,
-) -> _FirstStage:
+) -> list[_FirstStage]:
     generator = plan.candidate_generator
-    texts = plan.stage3_verifier.requires_document_texts
     if isinstance(corpus, LateIndex):
         if where is not None or doc_ids is not None:
             raise InvalidInputError(
                 "where= and doc_ids= select documents of a store, but the corpus is a LateIndex; use "
                 "index.select(doc_ids), or pass the store"
             )
-        candidates = _generate(query, corpus, generator, plan.candidate_k, executor)
-        return _FirstStage(candidates, lambda: candidates.select_index(corpus))
+        return _over_index(_generate(batch, corpus, generator, plan.candidate_k, executor), corpus)
     if not isinstance(corpus, LateStore):
         raise InvalidTypeError(
             f"the corpus of a plan is a LateIndex or a store, got {type(corpus).__name__}; call .pack() on documents"
         )
+    texts = plan.stage3_verifier.requires_document_texts
     if generator.corpus == "store":
-        found = _timed(
-            lambda: generator.generate_in_store(query, corpus, k=plan.candidate_k, where=where, doc_ids=doc_ids)
-        )
-        return _FirstStage(found, lambda: corpus.load_index(doc_ids=found.candidate_doc_ids, include_text=texts))
+        return [_inside_store(query, corpus, plan, where, doc_ids, texts) for query in batch.queries]
     start = time.perf_counter()
     try:
         index = corpus.load_index(doc_ids=doc_ids, where=where, include_text=texts)
     except EmptySelectionError:
-        return _FirstStage(CandidateStageResult.empty(generator, generator.kind), lambda: corpus.load_index(doc_ids=()))
+        nothing = CandidateStageResult.empty(generator, generator.kind)
+        return [_FirstStage(nothing, lambda: corpus.load_index(doc_ids=()))] * batch.batch_size
     condition = parse_where(where)
     notes = () if condition is None else filter_notes(corpus.split_filter(condition)[1])
-    load = attrs.evolve(_load_profile(index, time.perf_counter() - start), notes=notes)
-    candidates = _generate(query, index, generator, plan.candidate_k, executor)
-    return _FirstStage(candidates, lambda: candidates.select_index(index), load)
+    elapsed = (time.perf_counter() - start) / batch.batch_size
+    load = attrs.evolve(_load_profile(index, elapsed), notes=notes)
+    return _over_index(_generate(batch, index, generator, plan.candidate_k, executor), index, load)
+
+
+def _over_index(
+    found: Sequence[CandidateStageResult], index: LateIndex, load_profile: SearchStageProfile | None = None
+) -> list[_FirstStage]:
+    return [_FirstStage(candidates, partial(candidates.select_index, index), load_profile) for candidates in found]
+
+
+def _inside_store(
+    query: LateQuery,
+    store: LateStore,
+    plan: SearchPlan,
+    where: MetadataFilterInput,
+    doc_ids: DocIdsInput | None,
+    texts: bool,
+) -> _FirstStage:
+    generator = plan.candidate_generator
+    found = _timed(lambda: generator.generate_in_store(query, store, k=plan.candidate_k, where=where, doc_ids=doc_ids))
+    return _FirstStage(found, lambda: store.load_index(doc_ids=found.candidate_doc_ids, include_text=texts))
 
 
 def _load_profile(index: LateIndex, elapsed_seconds: float) -> SearchStageProfile:
@@ -211,9 +261,12 @@ def _no_hits(plan: SearchPlan, stage1: _FirstStage) -> SearchPlanResult:
 
 
 def _generate(
-    query: LateQuery, index: LateIndex, generator: CandidateGenerator, k: int, executor: Executor
-) -> CandidateStageResult:
-    return _timed(lambda: generator.generate(query, index, k=k, executor=executor))
+    batch: LateQueryBatch, index: LateIndex, generator: CandidateGenerator, k: int, executor: Executor
+) -> tuple[CandidateStageResult, ...]:
+    start = time.perf_counter()
+    found = generator.generate_batch(batch, index, k=k, executor=executor)
+    elapsed = (time.perf_counter() - start) / batch.batch_size
+    return tuple(attrs.evolve(each, profile=attrs.evolve(each.profile, elapsed_seconds=elapsed)) for each in found)
 
 
 def _timed(stage: Callable[[], _R]) -> _R:

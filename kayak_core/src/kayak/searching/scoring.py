@@ -40,11 +40,7 @@ def maxsim_batch(
 
     Returns and raises as `maxsim`, one result a query.
     """
-    if not isinstance(batch, LateQueryBatch):
-        raise InvalidTypeError(
-            f"expected a LateQueryBatch, got {type(batch).__name__}; build one with kayak.query_batch(queries)"
-        )
-    values = score_index(find_executor(backend), batch, checked_index(index))
+    values = score_index(find_executor(backend), checked_batch(batch), checked_index(index))
     return tuple(
         LateScores(backend, index.doc_ids, row, query.vector_count)
         for row, query in zip(values, batch.queries, strict=True)
@@ -87,6 +83,19 @@ def checked_query(query: LateQuery) -> LateQuery:
             "text with an encoder's encode_query"
         )
     return query
+
+
+def checked_batch(batch: LateQueryBatch) -> LateQueryBatch:
+    """Return the batch if it is one.
+
+    Raises:
+        InvalidTypeError: it is something else.
+    """
+    if not isinstance(batch, LateQueryBatch):
+        raise InvalidTypeError(
+            f"expected a LateQueryBatch, got {type(batch).__name__}; build one with kayak.query_batch(queries)"
+        )
+    return batch
 
 
 def checked_index(index: LateIndex) -> LateIndex:

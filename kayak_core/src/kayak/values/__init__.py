@@ -1,5 +1,6 @@
 """The value objects of late interaction: queries, documents, indexes, scores and hits."""
 
+from kayak.values.artifacts import ArtifactPart, ArtifactShelf, IndexOrigin, KeepsArtifacts
 from kayak.values.blocks import IndexBlock, IndexSlice
 from kayak.values.late_documents import LateDocuments, documents
 from kayak.values.late_index import LateIndex, hybrid_flat_dim128_index, packed_index
@@ -13,6 +14,7 @@ from kayak.values.layouts import (
     PACKED_LAYOUT,
     QUERY_LAYOUTS,
 )
+from kayak.values.prepared import Prepared
 from kayak.values.scores import LateScores, SearchHit
 
 __all__ = [
@@ -22,13 +24,18 @@ __all__ = [
     "NESTED_LAYOUT",
     "PACKED_LAYOUT",
     "QUERY_LAYOUTS",
+    "ArtifactPart",
+    "ArtifactShelf",
     "IndexBlock",
+    "IndexOrigin",
     "IndexSlice",
+    "KeepsArtifacts",
     "LateDocuments",
     "LateIndex",
     "LateQuery",
     "LateQueryBatch",
     "LateScores",
+    "Prepared",
     "SearchHit",
     "documents",
     "flat_query_dim128",

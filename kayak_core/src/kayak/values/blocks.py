@@ -60,6 +60,10 @@ class IndexBlock:
         """Number of token vectors of each document, int64."""
         return np.diff(self.offsets)
 
+    def counts_of(self, positions: Int64Vector) -> Int64Vector:
+        """Return the number of token vectors of some documents, int64, at the cost of these documents alone."""
+        return self.offsets[positions + 1] - self.offsets[positions]
+
     def verify(self, positions: Int64Vector | None = None) -> None:
         """Let the owner of the memory check the documents that are about to be read.
 
@@ -95,8 +99,7 @@ class IndexSlice:
     @property
     def counts(self) -> Int64Vector:
         """Number of token vectors of each document of the slice, int64."""
-        counts = self.block.counts
-        return counts if self.positions is None else counts[self.positions]
+        return self.block.counts if self.positions is None else self.block.counts_of(self.positions)
 
     @property
     def byte_size(self) -> int:
@@ -118,7 +121,7 @@ def offsets_from_counts(counts: Int64Vector) -> Int64Vector:
 
 def gather_rows(block: IndexBlock, positions: Int64Vector) -> Int64Vector:
     """Return the token row numbers of the given documents, one document after the other, int64."""
-    counts = block.counts[positions]
+    counts = block.counts_of(positions)
     ends = np.cumsum(counts)
     total = int(ends[-1]) if len(ends) else 0
     rows = np.arange(total, dtype=np.int64)

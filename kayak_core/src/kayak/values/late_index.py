@@ -20,6 +20,7 @@ from kayak.typing import (
     TokenMatrixInput,
     TokenValuesInput,
 )
+from kayak.values.artifacts import IndexOrigin
 from kayak.values.backend_names import NUMPY_REFERENCE_BACKEND
 from kayak.values.blocks import IndexBlock, IndexSlice, check_offsets, gather_rows, offsets_from_counts
 from kayak.values.coerce import (
@@ -55,12 +56,14 @@ class LateIndex:
         slices: where the vectors lie. Executors read these; see `kayak.IndexSlice`.
         layout: "packed" or "hybrid_flat_dim128".
         doc_texts: one text (or None) a document; None where no document has one or texts were not loaded.
+        origin: where the documents are stored, if the store keeps artifacts beside them; else None.
     """
 
     doc_ids: tuple[str, ...]
     slices: tuple[IndexSlice, ...]
     layout: str = PACKED_LAYOUT
     doc_texts: tuple[str | None, ...] | None = None
+    origin: IndexOrigin | None = None
     _prepared: PreparedArtifacts = attrs.field(factory=PreparedArtifacts, init=False)
 
     @classmethod
@@ -255,16 +258,28 @@ class LateIndex:
 
     def take(self, numbers: Int64Vector) -> LateIndex:
         """Return an index of the documents with the given distinct numbers, in that order, over the same memory."""
-        place = np.full(self.document_count, -1, dtype=np.int64)
-        place[numbers] = np.arange(len(numbers))
+        slice_of, member_of = self._places
         slices = []
-        for part in self.slices:
-            members = np.flatnonzero(place[part.rows] >= 0)
-            if len(members):
-                slices.append(part.take(members, place[part.rows[members]]))
+        for number, part in enumerate(self.slices):
+            rows = np.flatnonzero(slice_of[numbers] == number)
+            if len(rows):
+                members = member_of[numbers[rows]]
+                order = np.argsort(members, kind="stable")  # as they lie in the block
+                slices.append(part.take(members[order], rows[order]))
         chosen = numbers.tolist()
         texts = None if self.doc_texts is None else tuple(self.doc_texts[i] for i in chosen)
-        return LateIndex(tuple(self.doc_ids[i] for i in chosen), tuple(slices), self.layout, texts)
+        origin = None if self.origin is None else self.origin.take(numbers)
+        return LateIndex(tuple(self.doc_ids[i] for i in chosen), tuple(slices), self.layout, texts, origin)
+
+    @cached_property
+    def _places(self) -> tuple[Int64Vector, Int64Vector]:
+        """The number of each document's slice, and its number within that slice: found once, as windows are many."""
+        slice_of = np.empty(self.document_count, dtype=np.int64)
+        member_of = np.empty(self.document_count, dtype=np.int64)
+        for number, part in enumerate(self.slices):
+            slice_of[part.rows] = number
+            member_of[part.rows] = np.arange(len(part.rows))
+        return slice_of, member_of
 
     def to_layout(self, layout: str) -> LateIndex:
         """Return this index in another layout, sharing the vectors.

@@ -6,9 +6,11 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
 
 import attrs
 
+from kayak.builtin.directory.artifacts import DirectoryArtifacts, remove_orphan_parts
 from kayak.builtin.directory.compaction import (
     CompactionReport,
     remove_files,
@@ -91,6 +93,23 @@ class DirectoryEngine:
                 f"the store at {self.folder} was opened with read_only=True; open it without to write"
             )
 
+    @cached_property
+    def artifacts(self) -> DirectoryArtifacts:
+        """What is kept beside the documents."""
+
+        @contextmanager
+        def reading() -> Iterator[sqlite3.Connection]:
+            with self._state.reader.meta() as (connection, _):
+                yield connection
+
+        @contextmanager
+        def writing() -> Iterator[sqlite3.Connection]:
+            self.check_writable()
+            with self.writing() as (connection, _):
+                yield connection
+
+        return DirectoryArtifacts(self.folder, self.catalog, reading, writing)
+
     def meta(self) -> Meta:
         """Return the totals."""
         with self._state.reader.meta() as (_, meta):
@@ -116,6 +135,7 @@ class DirectoryEngine:
                     # A write looks ids up: a damaged tree could make it miss documents that are there.
                     check_tree(connection, self.catalog, "documents")
                     remove_orphans(self.folder, read_segment_rows(connection, meta, self.catalog))
+                    remove_orphan_parts(self.folder, connection, self.catalog)
                     state.is_ready_to_write = True
                 writer = StoreWriter(connection, self.folder, self.catalog, meta)
                 yield connection, writer
@@ -136,9 +156,12 @@ class DirectoryEngine:
 
     def verify(self) -> VerificationReport:
         """Compare everything with its checksum; see `DirectoryLateStore.verify`."""
-        return self._state.reader.retried(
+        report = self._state.reader.retried(
             lambda connection, meta: verify_store(connection, meta, self.folder, self.catalog)
         )
+        for name in self.artifacts.names():
+            self.artifacts.read(name)
+        return report
 
     def stats(self) -> LateStoreStats:
         """Return what the store holds, without reading documents."""

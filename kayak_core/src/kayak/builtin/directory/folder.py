@@ -167,7 +167,7 @@ def read_mark(folder: Path) -> int:
 def folder_byte_size(folder: Path) -> int:
     """Return the bytes of all files of the store."""
     total = 0
-    for directory in (folder, folder / SEGMENTS):
+    for directory in filter(Path.is_dir, (folder, folder / SEGMENTS, folder / "artifacts")):
         for entry in os.scandir(directory):
             with suppress(FileNotFoundError):  # removed by a compaction meanwhile
                 total += entry.stat().st_size if entry.is_file() else 0

@@ -69,6 +69,17 @@ _TABLES = {
 )""",
 }
 
+ARTIFACTS_TABLE = """CREATE TABLE artifacts (
+    name TEXT NOT NULL,
+    place INTEGER NOT NULL,
+    file TEXT NOT NULL,
+    byte_size INTEGER NOT NULL,
+    header_crc INTEGER NOT NULL,
+    row_crc INTEGER NOT NULL,
+    PRIMARY KEY (name, place)
+)"""
+"""Made with the first artifact."""
+
 
 @attrs.frozen
 class Meta:
@@ -154,7 +165,10 @@ def check_schema(connection: sqlite3.Connection, catalog: Path) -> None:
             f"{catalog.parent} has store format {version}, written by kayak {_writer(connection)}; this version reads "
             f"format {FORMAT_VERSION}. Upgrade with `pip install --upgrade kayak-core`."
         )
-    if version != FORMAT_VERSION or tables != _TABLES:
+    if version != FORMAT_VERSION or {"artifacts": ARTIFACTS_TABLE, **tables} != {
+        "artifacts": ARTIFACTS_TABLE,
+        **_TABLES,
+    }:
         raise corrupt(catalog, "its tables are not those of a kayak store")
 
 

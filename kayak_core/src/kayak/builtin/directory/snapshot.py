@@ -51,6 +51,7 @@ class Snapshot:
         meta: the totals.
         ids: document ids.
         ordinals: keys of the documents in the catalog, ascending.
+        vectors_crcs: checksums of their vectors.
         contents_crcs: checksums of their texts and metadata.
         segments: the segments of the generation.
         blocks: the documents' vectors.
@@ -61,6 +62,7 @@ class Snapshot:
     meta: Meta
     ids: tuple[str, ...]
     ordinals: Int64Vector
+    vectors_crcs: Int64Vector
     contents_crcs: Int64Vector
     segments: tuple[SegmentRow, ...]
     blocks: tuple[SnapshotBlock, ...]
@@ -71,6 +73,11 @@ class Snapshot:
     def numbers(self) -> dict[str, int]:
         """Document number of each id."""
         return {doc_id: number for number, doc_id in enumerate(self.ids)}
+
+    @cached_property
+    def document_keys(self) -> Int64Vector:
+        """For each document a number of its own, another one whenever its vectors change."""
+        return (self.ordinals << 32) | self.vectors_crcs
 
     def slices(self, chosen: Int64Vector | None) -> tuple[IndexSlice, ...]:
         """Return the vectors of the chosen documents, standing in the given order (None: all)."""
@@ -142,7 +149,7 @@ def read_snapshot(connection: sqlite3.Connection, meta: Meta, maps: SegmentMaps,
             blocks.append(part)
     if (block_of < 0).any():
         raise corrupt(catalog, "a document lies in a segment that is not listed")
-    return Snapshot(meta, ids, ordinals, contents_crcs, segments, tuple(blocks), block_of, position_of)
+    return Snapshot(meta, ids, ordinals, vectors_crcs, contents_crcs, segments, tuple(blocks), block_of, position_of)
 
 
 def _is_ascending(values: Int64Vector) -> bool:

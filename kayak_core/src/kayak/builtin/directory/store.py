@@ -29,6 +29,7 @@ from kayak.contracts.where_comparison import COMPARISON_OPERATORS, Where
 from kayak.contracts.where_tree import LOGICAL_OPERATORS, NEGATED_OPERATORS
 from kayak.typing import DocIdsInput, Int64Vector, MetadataFilterInput, MetadataRowsInput
 from kayak.values import INDEX_LAYOUTS, PACKED_LAYOUT, LateDocuments, LateIndex, LateQuery
+from kayak.values.artifacts import ArtifactShelf, IndexOrigin
 from kayak.values.coerce import non_negative_int, string_tuple
 from kayak.values.layouts import check_layout
 
@@ -84,6 +85,11 @@ class DirectoryLateStore:
     def vector_dtype(self) -> str:
         """Stored element type, "float32" or "float16"."""
         return self._engine.vector_dtype
+
+    @property
+    def artifacts(self) -> ArtifactShelf:
+        """What is kept beside the documents, for example inverted lists; see `kayak.ArtifactShelf`."""
+        return self._engine.artifacts
 
     def upsert(self, documents: LateDocuments, *, metadata: MetadataRowsInput = None) -> None:
         """Insert documents, or replace those whose ids are known, all or nothing; durable on return.
@@ -153,7 +159,10 @@ class DirectoryLateStore:
         ids = snapshot.ids if numbers is None else tuple(snapshot.ids[i] for i in numbers.tolist())
         if texts is not None and all(text is None for text in texts):
             texts = None
-        return LateIndex(ids, snapshot.slices(numbers), layout, texts)
+        origin = IndexOrigin(snapshot.document_keys, self._engine.artifacts)
+        if numbers is not None:
+            origin = origin.take(numbers)
+        return LateIndex(ids, snapshot.slices(numbers), layout, texts, origin)
 
     def documents(
         self,

@@ -1,0 +1,42 @@
+"""Centroid interaction for Kayak: candidates from inverted lists of token centroids.
+
+Kayak finds the generator by its entry point. This module imports nothing heavy before a name is used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kayak_centroids.generator import CentroidInteraction as CentroidInteraction
+    from kayak_centroids.plans import (
+        centroid_interaction_candidate_generator as centroid_interaction_candidate_generator,
+    )
+    from kayak_centroids.plans import centroid_search_plan as centroid_search_plan
+    from kayak_centroids.plans import prepare_centroids as prepare_centroids
+    from kayak_centroids.report import CentroidReport as CentroidReport
+    from kayak_centroids.storing import store_centroids as store_centroids
+    from kayak_centroids.structure import default_centroid_count as default_centroid_count
+
+__version__ = "1.0.0"
+
+_HOME_OF = {
+    "CentroidInteraction": "generator",
+    "CentroidReport": "report",
+    "centroid_interaction_candidate_generator": "plans",
+    "centroid_search_plan": "plans",
+    "default_centroid_count": "structure",
+    "prepare_centroids": "plans",
+    "store_centroids": "storing",
+}
+
+__all__ = ["__version__", *_HOME_OF]  # noqa: PLE0604 - the names of the table above
+
+if not TYPE_CHECKING:  # a visible __getattr__ would make type checkers accept any name
+
+    def __getattr__(name: str) -> object:
+        import importlib
+
+        if name in _HOME_OF:
+            return getattr(importlib.import_module(f"kayak_centroids.{_HOME_OF[name]}"), name)
+        raise AttributeError(f"module 'kayak_centroids' has no attribute {name!r}", name=name, obj=None)

@@ -1,0 +1,107 @@
+"""Constructors of the generator and of the plan around it, and the explicit preparation of an index."""
+
+from __future__ import annotations
+
+import kayak
+
+from kayak_centroids.generator import CentroidInteraction
+from kayak_centroids.report import CentroidReport
+
+
+def centroid_interaction_candidate_generator(
+    *,
+    n_probe: int = 16,
+    n_centroids: int | None = None,
+    seed: int = 0,
+    iterations: int = 6,
+    sample_per_centroid: int = 48,
+) -> CentroidInteraction:
+    """Return the generator that scores documents by the centroids of their token vectors.
+
+    Args:
+        n_probe: centroids that each query vector probes: the knob of recall against cost.
+        n_centroids: centroids; None chooses by the number of token vectors, see `default_centroid_count`.
+        seed: draws the sample and the first centroids; equal seeds give equal centroids.
+        iterations: rounds of k-means.
+        sample_per_centroid: token vectors that k-means sees, for each centroid.
+
+    Raises:
+        InvalidTypeError: a parameter that is no integer.
+        InvalidInputError: a parameter below 1, or a negative seed.
+    """
+    return CentroidInteraction(
+        n_probe=n_probe,
+        n_centroids=n_centroids,
+        seed=seed,
+        iterations=iterations,
+        sample_per_centroid=sample_per_centroid,
+    )
+
+
+def centroid_search_plan(
+    final_k: int,
+    candidate_k: int,
+    *,
+    n_probe: int = 16,
+    n_centroids: int | None = None,
+    seed: int = 0,
+    stage2_reference_operator: kayak.Stage2ReferenceOperator | None = None,
+    stage3_verifier: kayak.Stage3VerifierOperator | None = None,
+) -> kayak.SearchPlan:
+    """Describe centroid interaction followed by exact MaxSim on the candidates.
+
+    Args:
+        final_k: hits to return, ≥ 1.
+        candidate_k: size of the candidate window, ≥ `final_k`.
+        n_probe: centroids that each query vector probes.
+        n_centroids: centroids; None chooses by the number of token vectors.
+        seed: draws the sample and the first centroids.
+        stage2_reference_operator: `exact_late_interaction` unless given.
+        stage3_verifier: none unless given.
+
+    Raises:
+        InvalidInputError: `final_k` < 1, `candidate_k` < `final_k`, or a parameter out of range.
+        InvalidTypeError: a number that is no integer, or a stage of the wrong type.
+    """
+    return kayak.SearchPlan(
+        centroid_interaction_candidate_generator(n_probe=n_probe, n_centroids=n_centroids, seed=seed),
+        stage2_reference_operator or kayak.exact_late_interaction_stage2_reference_operator(),
+        stage3_verifier or kayak.none_stage3_verifier_operator(),
+        final_k,
+        candidate_k,
+    )
+
+
+def prepare_centroids(
+    index: kayak.LateIndex,
+    generator: CentroidInteraction,
+    *,
+    backend: str = kayak.NUMPY_REFERENCE_BACKEND,
+    show_progress: bool | None = None,
+) -> CentroidReport:
+    """Build what the generator needs for an index, unless an earlier search did, and say what it is like.
+
+    Searching does the same on first use; this does it beforehand, with a progress bar.
+
+    Args:
+        index: the documents.
+        generator: which centroids to build; generators that differ in `n_probe` only share them.
+        backend: the backend that will search. It computes the centroids too, where it has kernels for them.
+        show_progress: True shows a bar, False none; None shows one where tqdm is installed and stderr is a terminal.
+
+    Raises:
+        InvalidTypeError: not an index, or not a centroid generator.
+        UnknownKindError, BackendUnavailableError: see `kayak.maxsim`.
+        MissingDependencyError: a bar is asked for and tqdm is not installed.
+    """
+    if not isinstance(index, kayak.LateIndex):
+        raise kayak.InvalidTypeError(
+            f"expected a LateIndex, got {type(index).__name__}; a store gives one with load_index()"
+        )
+    if not isinstance(generator, CentroidInteraction):
+        raise kayak.InvalidTypeError(
+            f"expected a CentroidInteraction, got {type(generator).__name__}; make one with "
+            "kayak_centroids.centroid_interaction_candidate_generator()"
+        )
+    prepared = generator.prepare(index, kayak.find_executor(backend), show_progress=show_progress)
+    return CentroidReport.of(prepared, index)

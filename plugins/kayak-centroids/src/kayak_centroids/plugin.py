@@ -1,0 +1,24 @@
+"""The hook through which Kayak finds the generator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import kayak
+
+
+def _open_generator(**parameters: Any) -> kayak.CandidateGenerator:
+    from kayak_centroids.generator import CentroidInteraction
+
+    return CentroidInteraction(**parameters)
+
+
+@kayak.hookimpl
+def kayak_candidate_generators() -> Iterator[kayak.CandidateGeneratorSpec]:
+    """Provide `centroid_interaction`."""
+    yield kayak.CandidateGeneratorSpec(
+        name="centroid_interaction",
+        factory=_open_generator,
+        summary="inverted lists of token centroids: candidates without touching every document",
+    )

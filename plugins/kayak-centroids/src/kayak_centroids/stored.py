@@ -1,0 +1,235 @@
+"""Structures that a store keeps beside its documents: read, attached to an index, extended, written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+import kayak
+import numpy as np
+import numpy.typing as npt
+from kayak.typing import Float32Matrix, Float32Vector, Int64Vector
+
+from kayak_centroids.fit import CentroidFit
+from kayak_centroids.postings import InvertedLists
+from kayak_centroids.structure import BuildParameters, CentroidStructure, ListsPart, assign_documents
+
+_FORMAT = 1
+
+
+def artifact_name(parameters: BuildParameters) -> str:
+    """Return the name under which a store keeps the structure of these parameters."""
+    return (
+        f"centroid_interaction-{parameters.n_centroids or 'auto'}-{parameters.seed}-{parameters.iterations}-"
+        f"{parameters.sample_per_centroid}"
+    )
+
+
+@attrs.frozen(eq=False)
+class StoredLists:
+    """Inverted lists of documents that are named by their keys.
+
+    Attributes:
+        keys: int64 key of each document, see `kayak.IndexOrigin`.
+        lists: the documents of each centroid.
+        fit: how well the centroids fit each document.
+        part: the stored part, or None for lists that are not stored yet.
+    """
+
+    keys: Int64Vector
+    lists: InvertedLists
+    fit: Float32Vector
+    part: kayak.ArtifactPart | None = None
+
+    def as_part(self) -> kayak.ArtifactPart:
+        """Return the part to store."""
+        if self.part is not None:
+            return self.part
+        arrays: dict[str, npt.NDArray[Any]] = {
+            "keys": self.keys,
+            "offsets": self.lists.offsets,
+            "documents": self.lists.documents,
+            "fit": self.fit,
+        }
+        return kayak.ArtifactPart({"kind": "lists"}, arrays)
+
+
+@attrs.frozen(eq=False)
+class StoredCentroids:
+    """A structure as a store keeps it.
+
+    Attributes:
+        centroids: float32 of unit length, shape (centroids, dimension).
+        built_by: what computed it.
+        threshold: documents that fit worse form the tail.
+        mean_cosine: the mean fit when the centroids were made.
+        vector_count: token vectors of the corpus at that time.
+        lists: the lists, the oldest first.
+        part: the stored part of the centroids, or None.
+    """
+
+    centroids: Float32Matrix
+    built_by: str
+    threshold: float
+    mean_cosine: float
+    vector_count: int
+    lists: tuple[StoredLists, ...]
+    part: kayak.ArtifactPart | None = None
+
+    @classmethod
+    def of_structure(cls, structure: CentroidStructure, index: kayak.LateIndex, keys: Int64Vector) -> StoredCentroids:
+        """Return what is to be stored of a structure that was built from an index."""
+        return cls(
+            structure.centroids,
+            structure.built_by,
+            structure.fit.threshold,
+            structure.fit.mean,
+            index.total_vector_count,
+            (StoredLists(keys, structure.parts[0].lists, structure.fit.values),),
+        )
+
+    @classmethod
+    def of_parts(cls, name: str, parts: Sequence[kayak.ArtifactPart]) -> StoredCentroids:
+        """Read what `as_parts` gave.
+
+        Raises:
+            StoreVersionError: it was written in another format.
+        """
+        first = parts[0]
+        if first.facts.get("format") != _FORMAT:
+            raise kayak.StoreVersionError(
+                f"artifact {name!r} has format {first.facts.get('format')!r}, but this kayak-centroids reads format "
+                f"{_FORMAT}; write it again with kayak_centroids.store_centroids(store, generator, rebuild=True)"
+            )
+        centroids = first.arrays["centroids"]
+        lists = tuple(
+            StoredLists(
+                part.arrays["keys"],
+                InvertedLists(part.arrays["offsets"], part.arrays["documents"], len(part.arrays["keys"])),
+                part.arrays["fit"],
+                part,
+            )
+            for part in parts[1:]
+        )
+        facts = first.facts
+        return cls(
+            centroids, facts["built_by"], facts["threshold"], facts["mean_cosine"], facts["vector_count"], lists, first
+        )
+
+    def as_parts(self) -> tuple[kayak.ArtifactPart, ...]:
+        """Return the parts to store; those that are stored already are kept."""
+        first = self.part
+        if first is None:
+            facts = {
+                "format": _FORMAT,
+                "kind": "centroids",
+                "built_by": self.built_by,
+                "threshold": self.threshold,
+                "mean_cosine": self.mean_cosine,
+                "vector_count": self.vector_count,
+            }
+            first = kayak.ArtifactPart(facts, {"centroids": self.centroids})
+        return (first, *(lists.as_part() for lists in self.lists))
+
+
+@attrs.frozen(eq=False)
+class Attached:
+    """A stored structure together with the documents of one index.
+
+    Attributes:
+        structure: serves searches over that index.
+        stored: the same with the lists of the index's documents that were not stored.
+        added: how many these were.
+        outdated: documents of the lists that are not in the index.
+    """
+
+    structure: CentroidStructure
+    stored: StoredCentroids
+    added: int
+    outdated: int
+
+
+def attach(
+    stored: StoredCentroids,
+    index: kayak.LateIndex,
+    keys: Int64Vector,
+    executor: kayak.Executor,
+    show_progress: bool | None,
+) -> Attached:
+    """Find the index's documents in stored lists, and assign those that are not there to the stored centroids.
+
+    The cost is that of the documents that are not there, besides looking up keys.
+    """
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    fit = np.empty(index.document_count, dtype=np.float32)
+    covered = np.zeros(index.document_count, dtype=np.bool_)
+    parts = []
+    outdated = 0
+    for lists in stored.lists:
+        place = np.minimum(np.searchsorted(ordered, lists.keys), len(ordered) - 1)
+        rows = np.where(ordered[place] == lists.keys, order[place], -1)
+        inside = rows >= 0
+        outdated += len(rows) - int(inside.sum())
+        covered[rows[inside]] = True
+        fit[rows[inside]] = lists.fit[inside]
+        whole = len(rows) == index.document_count and bool((rows == np.arange(len(rows))).all())
+        parts.append(ListsPart(lists.lists, None if whole else rows))
+    missing = np.flatnonzero(~covered)
+    bytes_read = stored.centroids.nbytes + sum(lists.lists.byte_size + lists.keys.nbytes for lists in stored.lists)
+    notes = [f"the store keeps centroids and lists of {int(covered.sum())} of {index.document_count} documents"]
+    if len(missing):
+        part = index.take(missing)
+        with kayak.progress_bar("lists", part.total_vector_count, show_progress, unit="vector") as advance:
+            found, fit[missing] = assign_documents(part, stored.centroids, executor, advance)
+        parts.append(ListsPart(found, missing))
+        stored = attrs.evolve(stored, lists=(*stored.lists, StoredLists(keys[missing], found, fit[missing])))
+        bytes_read += part.vector_byte_size
+        notes.append(
+            f"{len(missing)} documents were assigned to the stored centroids for this index alone; "
+            "kayak_centroids.store_centroids(store, generator) keeps that"
+        )
+    structure = CentroidStructure(
+        stored.centroids,
+        tuple(parts),
+        CentroidFit(fit, stored.threshold),
+        stored.built_by,
+        bytes_read,
+        tuple(notes),
+    )
+    return Attached(structure, stored, len(missing), outdated)
+
+
+def merged(stored: StoredCentroids, live_keys: Int64Vector) -> StoredCentroids:
+    """Merge small lists into their neighbours, and leave out documents that are gone from those that are touched.
+
+    Lists are merged from the newest on while the older one is at most twice as long, so that a corpus of n documents
+    has some log n of them, and each document is rewritten some log n times. Lists of which more than half is gone are
+    rewritten too.
+    """
+    lists = list(stored.lists)
+    done: list[StoredLists] = []
+    for each in lists:
+        gone = len(each.keys) - int(np.isin(each.keys, live_keys).sum())
+        done.append(_concatenated([each], live_keys, len(stored.centroids)) if 2 * gone > len(each.keys) else each)
+    while len(done) > 1 and len(done[-2].keys) <= 2 * len(done[-1].keys):
+        done[-2:] = [_concatenated(done[-2:], live_keys, len(stored.centroids))]
+    return attrs.evolve(stored, lists=tuple(each for each in done if len(each.keys)))
+
+
+def _concatenated(lists: Sequence[StoredLists], live_keys: Int64Vector, centroid_count: int) -> StoredLists:
+    keys, fits, documents, codes = [], [], [], []
+    count = 0
+    for each in lists:
+        live = np.isin(each.keys, live_keys)
+        number = np.cumsum(live) - 1 + count
+        members, held = each.lists.pairs()
+        kept = live[members]
+        documents.append(number[members[kept]].astype(np.int32))
+        codes.append(held[kept])
+        keys.append(each.keys[live])
+        fits.append(each.fit[live])
+        count += int(live.sum())
+    merged_lists = InvertedLists.from_pairs(np.concatenate(documents), np.concatenate(codes), centroid_count, count)
+    return StoredLists(np.concatenate(keys), merged_lists, np.concatenate(fits))
