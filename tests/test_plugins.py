@@ -248,6 +248,7 @@ def test_unknown_kind_says_what_exists_what_is_broken_and_what_to_install(world)
         """
         out["first_party"] = error(kayak.open_store, "pgvector")
         out["near"] = error(kayak.open_store, "memmory")
+        out["unknown"] = error(kayak.open_store, "nothing-like-it")
         out["encoder"] = error(kayak.open_encoder, "colbert")
         out["backend"] = error(kayak.maxsim, kayak.query([[1.0]]), kayak.documents(["a"], [[[1.0]]]).pack(),
                                backend="mojo_exact_cpu")
@@ -255,7 +256,7 @@ def test_unknown_kind_says_what_exists_what_is_broken_and_what_to_install(world)
         """,
         KAYAK_DISABLED_PLUGINS="blocked, other",
     )
-    for name in ("first_party", "near"):
+    for name in ("unknown", "near"):
         assert out[name][0] == "UnknownKindError"
         for part in ("memory", "kayak", "directory", "'failing'", "no_such_client", "'blocked'", "is disabled"):
             assert part in out[name][1], part

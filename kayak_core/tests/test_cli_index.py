@@ -273,7 +273,7 @@ def test_ctrl_c_keeps_what_is_stored() -> None:
         (["index", "nothing.jsonl"], 1, "error: nothing.jsonl holds no documents"),
         (["index", "-"], 1, "error: - holds no documents"),
         (["index", "c.jsonl", "--path", "c.jsonl"], 1, "c.jsonl"),
-        (["index", "c.jsonl", "--store", "qdrant"], 1, "`pip install kayak-qdrant` provides 'qdrant'"),
+        (["index", "c.jsonl", "--store", "qdrantt"], 1, "did you mean 'qdrant'?"),
         (["index", "c.jsonl", "--encoder", "hash"], 1, "did you mean 'hashing'?"),
         (["index", "c.jsonl", "--encoder-arg", "size=3"], 1, "open_encoder('hashing'): got an unexpected keyword"),
         (["index", "c.jsonl", "--encoder-arg", "dim=NaN"], 1, "dim must be an integer"),

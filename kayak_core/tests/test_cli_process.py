@@ -151,6 +151,7 @@ def test_a_narrow_encoding_gets_escapes(indexed: Path) -> None:
 def test_ctrl_c_leaves_with_130_and_keeps_batches(indexed: Path, tmp_path: Path) -> None:
     before = """
 import os, signal, kayak
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell started us behind `&`
 class Encoder(kayak.HashingEncoder):
     def encode_document_batch(self, texts):
         if "number 2 " in texts[0]:
@@ -173,6 +174,7 @@ kayak.register_encoder("interrupting", Encoder)
 def test_ctrl_c_elsewhere_leaves_with_130(indexed: Path) -> None:
     before = """
 import os, signal, kayak
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell started us behind `&`
 class Encoder(kayak.HashingEncoder):
     def encode_query(self, text):
         os.kill(os.getpid(), signal.SIGINT)

@@ -184,7 +184,7 @@ def test_explain_refuses_tokens_of_another_encoder() -> None:
         (["search", "lift", "-k", "5", "--candidate-k", "2"], 1, "candidate_k (2) must be at least final_k (5)"),
         (["search", "lift", "--plan", "magic"], 2, "'magic' is not one of 'exact', 'proxy', 'native'"),
         (["search", "lift", "--encoder-arg", "dim=64"], 1, "encoded by 'hashing(dim=128"),
-        (["search", "lift", "--store", "qdrant"], 1, "`pip install kayak-qdrant`"),
+        (["search", "lift", "--store", "qdrantt"], 1, "did you mean 'qdrant'?"),
         (["explain", "lift", "nothing"], 1, "error: the store holds no document 'nothing'"),
         (["help", "serach"], 1, "did you mean 'search'"),
         (["serach", "lift"], 2, "No such command 'serach'"),

@@ -52,7 +52,7 @@ def test_the_factory_opens_a_store(path):
     with spec.factory(path=str(path), table_name="notes.v-1") as store:
         store.upsert(unit_documents(2))
         assert store.capabilities().kind == "lancedb"
-    assert [entry.name for entry in path.iterdir()] == ["notes.v-1.lance"]
+    assert [entry.name for entry in path.glob("*.lance")] == ["notes.v-1.lance"]
 
 
 def test_a_connection_stays_the_callers(path):

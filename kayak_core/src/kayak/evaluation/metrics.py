@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -30,7 +31,11 @@ def parse_metrics(names: Iterable[str]) -> tuple[Any, ...]:
     measures = []
     for name in given:
         try:
-            measure: Any = ir_measures.parse_measure(name)
+            with warnings.catch_warnings():
+                warnings.simplefilter(
+                    "ignore", DeprecationWarning
+                )  # its parser uses `ast.Num`, deprecated from 3.12 on
+                measure: Any = ir_measures.parse_measure(name)
             measure.validate_params()
         except (AssertionError, NameError, SyntaxError, TypeError, ValueError) as error:
             raise InvalidInputError(

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import kayak
@@ -14,6 +19,10 @@ from kayak_lancedb.schema import TableState, new_table_schema, read_state, vecto
 
 if TYPE_CHECKING:
     from lancedb.table import LanceTable
+
+# Windows has no such locks: there, processes that make the same table at the same time are not kept apart.
+fcntl: Any = importlib.import_module("fcntl") if importlib.util.find_spec("fcntl") else None
+_creating = threading.Lock()
 
 
 class DocumentTable:
@@ -47,13 +56,13 @@ class DocumentTable:
         known = self.current()
         if known is not None:
             return known[0]
-        with translated("create", str(self.location)), self._lock:
+        with translated("create", str(self.location)), self._lock, _alone(self.location.table_folder):
             try:
-                self._table = self._created()
+                self._table = self._open() or self._created()
             except ValueError as error:
                 if "already exists" not in str(error):
                     raise
-                self._table = self._open()  # another process made it at the same time
+                self._table = self._open()  # another machine made it at the same time
         return self.created()
 
     def with_dimension(self, dim: int) -> tuple[LanceTable, TableState]:
@@ -99,6 +108,21 @@ class DocumentTable:
 
         table = self.location.connection.create_table(self.location.table_name, schema=new_table_schema())
         return _expect(table, LanceTable)
+
+
+@contextmanager
+def _alone(table_folder: Path | None) -> Iterator[None]:
+    """Keep other threads, and other processes on the same folder, from making the table at the same time.
+
+    LanceDB looks whether a table exists before it makes one, and makes it as an overwrite: of two that look at the same
+    time, the second would take the place of the first one's table, and of what was written to it meanwhile.
+    """
+    with _creating, ExitStack() as stack:
+        if table_folder is not None and fcntl is not None:
+            table_folder.parent.mkdir(parents=True, exist_ok=True)
+            lock = stack.enter_context(table_folder.with_suffix(".creating").open("ab"))
+            fcntl.flock(lock, fcntl.LOCK_EX)  # given back when the file is closed
+        yield
 
 
 def _refresh(table: Any) -> None:  # LanceDB leaves the method without types
