@@ -34,7 +34,7 @@ def parse_metrics(names: Iterable[str]) -> tuple[Any, ...]:
             with warnings.catch_warnings():
                 warnings.simplefilter(
                     "ignore", DeprecationWarning
-                )  # its parser uses `ast.Num`, deprecated from 3.12 on
+                )  # `ast.Num`, from Python 3.12 on
                 measure: Any = ir_measures.parse_measure(name)
             measure.validate_params()
         except (AssertionError, NameError, SyntaxError, TypeError, ValueError) as error:
