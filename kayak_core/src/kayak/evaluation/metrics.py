@@ -32,9 +32,7 @@ def parse_metrics(names: Iterable[str]) -> tuple[Any, ...]:
     for name in given:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter(
-                    "ignore", DeprecationWarning
-                )  # `ast.Num`, from Python 3.12 on
+                warnings.simplefilter("ignore", DeprecationWarning)  # `ast.Num`, from Python 3.12 on
                 measure: Any = ir_measures.parse_measure(name)
             measure.validate_params()
         except (AssertionError, NameError, SyntaxError, TypeError, ValueError) as error:
