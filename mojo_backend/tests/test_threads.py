@@ -209,7 +209,7 @@ def test_a_fork_after_use_and_during_use_has_threads_of_its_own(
                 child.kill()
                 child.join()
             assert scores == expected
-            assert helpers == 2
+            assert helpers in (1, 2)  # one where the first had finished before the second was wanted
     finally:
         stop.set()
         for thread in busy:
