@@ -6,6 +6,7 @@ import base64
 import os
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -49,7 +50,7 @@ class Corpus:
             yield self.part(start, start + RAW_BATCH)
 
 
-class Engine:
+class Engine(ABC):
     """One engine. `raw_write` and `raw_read` return seconds, and do not use Kayak."""
 
     name = ""
@@ -61,23 +62,23 @@ class Engine:
         self.folder = folder
         self.start(stack)
 
-    def start(self, stack: ExitStack) -> None:
+    def start(self, stack: ExitStack) -> None:  # noqa: B027 - an embedded engine needs nothing
         """Start what the engine needs."""
 
+    @abstractmethod
     def open(self) -> kayak.LateStore:
         """Open Kayak's store."""
-        raise NotImplementedError
 
-    def after_ingest(self, store: kayak.LateStore) -> None:
+    def after_ingest(self, store: kayak.LateStore) -> None:  # noqa: B027 - optional
         """Build what the store's own search is recommended to have."""
 
+    @abstractmethod
     def raw_write(self, corpus: Corpus) -> float:
         """Write the corpus in the engine's own way."""
-        raise NotImplementedError
 
+    @abstractmethod
     def raw_read(self) -> float:
         """Read it back."""
-        raise NotImplementedError
 
 
 def _seconds(work: Callable[[], Any]) -> float:

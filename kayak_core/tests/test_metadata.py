@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kayak.contracts.json_values import MAX_JSON_DEPTH, json_identity, normalize_json_value
-from kayak.contracts.metadata import metadata_from_json, metadata_to_json, normalize_metadata_rows
+from kayak.contracts.metadata import metadata_from_json, metadata_json, normalize_metadata_rows
 from kayak.errors import FilterError, InvalidInputError
 from kayak.testing.strategies import doc_ids, metadata_rows, token_matrices
 
@@ -59,7 +59,7 @@ def typed(value: Any) -> Any:
 def test_rows_survive_copying_and_json_exactly(row: dict[str, Any]) -> None:
     copied = one(row)
     assert typed(copied) == typed(row)
-    text = metadata_to_json(copied)
+    text = metadata_json(copied)
     assert typed(metadata_from_json(text)) == typed(row)
     text.encode("utf-8")
     assert json.loads(text) == row
@@ -72,11 +72,11 @@ def test_rows_survive_copying_and_json_exactly(row: dict[str, Any]) -> None:
 )
 def test_every_number_and_text_survives(number: float, integer: int, text: str) -> None:
     row = {"f": number, "i": integer, "t": {text: text}}
-    assert typed(metadata_from_json(metadata_to_json(one(row)))) == typed(row)
+    assert typed(metadata_from_json(metadata_json(one(row)))) == typed(row)
 
 
 def test_json_text_is_compact_and_readable() -> None:
-    assert metadata_to_json({"b": [1, 1.0, -0.0], "a": "é", "n": None, "t": True}) == (
+    assert metadata_json({"b": [1, 1.0, -0.0], "a": "é", "n": None, "t": True}) == (
         '{"b":[1,1.0,-0.0],"a":"é","n":null,"t":true}'
     )
 
@@ -264,7 +264,7 @@ def test_extended_precision_is_not_rounded_silently() -> None:
 
 def test_the_deepest_row_is_stored() -> None:
     row = {"k": nested_list(MAX_JSON_DEPTH - 1)}
-    assert metadata_from_json(metadata_to_json(one(row))) == row
+    assert metadata_from_json(metadata_json(one(row))) == row
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from kayak.contracts.database_store import (
 )
 from kayak.contracts.encoder import BatchTextEncoder, LateTextEncoder, encoder_fingerprint
 from kayak.contracts.executor import BackendInfo, Executor, check_dimensions, score_index
+from kayak.contracts.metadata import metadata_json
 from kayak.contracts.plan import SearchPlan, SearchPlanResult
 from kayak.contracts.profile import (
     DOCUMENT_TEXT_FAMILY,
@@ -29,7 +30,7 @@ from kayak.contracts.stages import (
     exact_late_interaction_reference_scoring_semantics,
 )
 from kayak.contracts.store import DEFAULT_EXPORT_BATCH, LateStore, LateStoreStats, StoreCapabilities
-from kayak.contracts.store_rows import StoredDocument, metadata_json, row_batches
+from kayak.contracts.store_rows import StoredDocument, row_batches
 from kayak.contracts.where import And, Comparison, Not, Or, Where, parse_where
 
 __all__ = [

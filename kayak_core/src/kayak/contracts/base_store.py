@@ -16,6 +16,7 @@ from kayak.contracts.store import DEFAULT_EXPORT_BATCH, LateStoreStats, StoreCap
 from kayak.contracts.store_checks import (
     checked_fingerprint,
     closed_error,
+    deletable_ids,
     dimension_error,
     empty_selection,
 )
@@ -24,7 +25,7 @@ from kayak.contracts.where import Where, parse_where
 from kayak.errors import UnsupportedOperationError
 from kayak.typing import DocIdsInput, MetadataFilterInput, MetadataRowsInput
 from kayak.values import INDEX_LAYOUTS, PACKED_LAYOUT, LateDocuments, LateIndex, LateQuery, documents
-from kayak.values.coerce import document_ids, non_negative_int, string_tuple
+from kayak.values.coerce import document_ids, non_negative_int
 from kayak.values.layouts import check_layout
 
 
@@ -80,7 +81,7 @@ class BaseLateStore(ABC):
     def delete(self, doc_ids: DocIdsInput) -> None:
         """Delete documents; ids that are not in the store are ignored."""
         self._check_open()
-        self.delete_documents(tuple(dict.fromkeys(string_tuple(doc_ids, "doc_ids"))))
+        self.delete_documents(deletable_ids(doc_ids))
 
     def load_index(
         self,

@@ -15,11 +15,12 @@ from kayak.contracts.base_store import BaseLateStore
 from kayak.contracts.candidate_stage import CandidateStageResult
 from kayak.contracts.document_batches import matching, metadata_of, rebatched
 from kayak.contracts.profile import SearchStageProfile
+from kayak.contracts.search_checks import checked_query
 from kayak.contracts.store import DEFAULT_EXPORT_BATCH
 from kayak.contracts.store_checks import empty_selection
 from kayak.contracts.store_rows import StoredDocument
 from kayak.contracts.where import Where, parse_where
-from kayak.errors import InvalidInputError, InvalidTypeError
+from kayak.errors import InvalidInputError
 from kayak.typing import DocIdsInput, Float32Matrix, MetadataFilterInput
 from kayak.values import (
     INDEX_LAYOUTS,
@@ -191,10 +192,7 @@ class DatabaseLateStore(BaseLateStore):
         if self.capabilities().native_candidates == "none":
             raise self._no_native_search()
         size = non_negative_int(k, "k", minimum=1)
-        if not isinstance(query, LateQuery):
-            raise InvalidTypeError(
-                f"expected a LateQuery, got {type(query).__name__}; build one with kayak.query(token_vectors)"
-            )
+        checked_query(query)
         ids = None if doc_ids is None else document_ids(doc_ids)
         condition = parse_where(where)
         generator = kayak.store_native_candidate_generator()

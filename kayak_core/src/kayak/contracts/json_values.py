@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kayak.errors import FilterError
+from kayak.values.coerce import is_encodable
 
 __all__ = [
     "BINARY_TYPES",
@@ -44,17 +45,6 @@ class _ShortRepr(reprlib.Repr):
 
 short_repr: Callable[[object], str] = _ShortRepr().repr
 """A bounded `repr` for error messages."""
-
-
-def _is_text(value: str) -> bool:
-    """Return whether a string can be written as UTF-8, that is, has no lone surrogate."""
-    if value.isascii():
-        return True
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _remedy(value: object) -> str:
@@ -101,7 +91,7 @@ class JsonCopier:
         return self._error(f"has the type {name}, which JSON cannot hold. {_remedy(value)}")
 
     def _text(self, value: str) -> str:
-        if not _is_text(value):
+        if not is_encodable(value):
             raise self._error(
                 f"is {short_repr(value)}, which has a lone surrogate and cannot be written as UTF-8. "
                 'Repair the text, for example with `text.encode("utf-8", "replace").decode()`.'
@@ -160,7 +150,7 @@ class JsonCopier:
     def _key(self, key: object, *, first: bool) -> str:
         if not isinstance(key, str):
             raise self._error(f"has the key {short_repr(key)} of type {type(key).__name__}. Keys must be strings.")
-        if not _is_text(key):
+        if not is_encodable(key):
             raise self._error(
                 f"has the key {short_repr(key)}, which has a lone surrogate and cannot be written as UTF-8. "
                 "Rename the key."

@@ -15,7 +15,7 @@ from kayak.contracts.json_values import BINARY_TYPES, JsonCopier, short_repr
 from kayak.errors import FilterError, InvalidInputError
 from kayak.typing import MetadataRowsInput
 
-__all__ = ["metadata_from_json", "metadata_to_json", "normalize_metadata_rows"]
+__all__ = ["metadata_from_json", "metadata_json", "normalize_metadata_rows"]
 
 
 def _row_subject(doc_ids: Sequence[str] | None, row: int) -> str:
@@ -74,7 +74,7 @@ def normalize_metadata_rows(
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
-def metadata_to_json(row: Mapping[str, Any]) -> str:
+def metadata_json(row: Mapping[str, Any]) -> str:
     """Return a row from `normalize_metadata_rows` as compact JSON text.
 
     Keys keep their order. `metadata_from_json` returns an identical row: -0.0, 1.0 and 1 stay what they are.
@@ -91,7 +91,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def metadata_from_json(text: str) -> dict[str, Any]:
-    """Return the row that `metadata_to_json` wrote, or that another program wrote as a JSON object.
+    """Return the row that `metadata_json` wrote, or that another program wrote as a JSON object.
 
     Raises:
         FilterError: The text is not JSON, not an object, or breaks a rule of `normalize_metadata_rows`.

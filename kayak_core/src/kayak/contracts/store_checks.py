@@ -5,6 +5,7 @@ from __future__ import annotations
 from kayak.errors import EmptySelectionError, InvalidInputError, InvalidTypeError, StoreClosedError
 from kayak.typing import DocIdsInput, MetadataFilterInput
 from kayak.values import LateDocuments
+from kayak.values.coerce import is_encodable, string_tuple
 
 
 def checked_fingerprint(fingerprint: str) -> str:
@@ -16,11 +17,18 @@ def checked_fingerprint(fingerprint: str) -> str:
     """
     if not isinstance(fingerprint, str):
         raise InvalidTypeError(f"a fingerprint is a string, got {type(fingerprint).__name__}")
-    try:
-        fingerprint.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidInputError("the fingerprint holds a lone surrogate and cannot be stored as UTF-8") from error
+    if not is_encodable(fingerprint):
+        raise InvalidInputError("the fingerprint holds a lone surrogate and cannot be stored as UTF-8")
     return fingerprint
+
+
+def deletable_ids(doc_ids: DocIdsInput) -> tuple[str, ...]:
+    """Return the distinct ids that a store may hold: one with a lone surrogate is in none, as none takes it.
+
+    Raises:
+        InvalidTypeError: ids that are not strings.
+    """
+    return tuple(filter(is_encodable, dict.fromkeys(string_tuple(doc_ids, "doc_ids"))))
 
 
 def dimension_error(documents: LateDocuments, known: int) -> InvalidInputError:

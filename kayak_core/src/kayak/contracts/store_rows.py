@@ -1,15 +1,14 @@
-"""Documents as rows, on their way into a store: checked, in batches of bounded size, metadata as JSON."""
+"""Documents as rows, on their way into a store: checked, and in batches of bounded size."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import attrs
 import numpy as np
 
-from kayak.contracts.metadata import normalize_metadata_rows
+from kayak.contracts.metadata import metadata_json, normalize_metadata_rows
 from kayak.errors import InvalidTypeError
 from kayak.typing import Float32Matrix, MetadataRowsInput
 from kayak.values import LateDocuments
@@ -68,11 +67,6 @@ def checked_metadata(documents: LateDocuments, metadata: MetadataRowsInput) -> t
         doc_ids=documents.doc_ids,
     )
     return tuple({} for _ in documents.doc_ids) if rows is None else tuple(row or {} for row in rows)
-
-
-def metadata_json(row: Mapping[str, Any]) -> str:
-    """Return a metadata row as compact JSON, from which `json.loads` gives it back exactly."""
-    return json.dumps(row, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def row_batches(

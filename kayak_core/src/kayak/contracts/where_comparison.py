@@ -80,7 +80,18 @@ class Where(abc.ABC):
             The part that needs only supported operators, and the rest. A document matches the filter exactly
             when it matches both; None matches every document.
         """
-        return (self, None) if self.operators() <= supported else (None, self)
+        return self.divide(lambda part: part.operators() <= supported)
+
+    def divide(self, evaluable: Callable[[Where], bool]) -> tuple[Where | None, Where | None]:
+        """Divide the filter between a database and the client, where more than the operators decides.
+
+        Args:
+            evaluable: Says of a filter whether the database can evaluate all of it, exactly.
+
+        Returns:
+            As `split`.
+        """
+        return (self, None) if evaluable(self) else (None, self)
 
     def __repr__(self) -> str:
         return f"parse_where({self.to_dict()!r})"

@@ -6,8 +6,7 @@ two-valued: `Not` is the exact complement, so a document that lacks a key matche
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 import attrs
@@ -84,13 +83,15 @@ class And(_Combination):
                 return False
         return True
 
-    def split(self, supported: AbstractSet[str]) -> tuple[Where | None, Where | None]:
-        """Divide clause by clause, so that one unsupported clause does not hold back the others."""
+    def divide(self, evaluable: Callable[[Where], bool]) -> tuple[Where | None, Where | None]:
+        """Divide clause by clause, so that one clause does not hold back the others."""
+        if evaluable(self):
+            return self, None
         pushed: list[Where] = []
         rest: list[Where] = []
         for clause in self.clauses:
-            ours, theirs = clause.split(supported)
-            if ours is not None and ("$and" in supported or not pushed):
+            ours, theirs = clause.divide(evaluable)
+            if ours is not None and evaluable(ours if not pushed else And((*pushed, ours))):
                 pushed.append(ours)
                 ours = None
             rest.extend(part for part in (ours, theirs) if part is not None)

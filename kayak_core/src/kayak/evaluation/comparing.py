@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from kayak.contracts import LateTextEncoder, SearchPlan
+from kayak.contracts.search_checks import checked_plan
 from kayak.errors import InvalidInputError, InvalidTypeError
 from kayak.evaluation.backends import chosen_backends
 from kayak.evaluation.comparison import PlanComparison
-from kayak.evaluation.corpora import Corpus, EvaluatedCorpus, checked_plan, reads_texts
+from kayak.evaluation.corpora import Corpus, EvaluatedCorpus, reads_texts
 from kayak.evaluation.evaluating import with_metrics
 from kayak.evaluation.labels import describe_plan, short_label
 from kayak.evaluation.measuring import Configuration, measure

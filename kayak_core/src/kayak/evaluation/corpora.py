@@ -116,16 +116,3 @@ class EvaluatedCorpus:
 def reads_texts(plan: SearchPlan) -> bool:
     """Whether a plan needs the texts of documents."""
     return plan.stage3_verifier.requires_document_texts
-
-
-def checked_plan(plan: SearchPlan) -> SearchPlan:
-    """Return the plan if it is one.
-
-    Raises:
-        InvalidTypeError: it is something else.
-    """
-    if not isinstance(plan, SearchPlan):
-        raise InvalidTypeError(
-            f"expected a SearchPlan, got {type(plan).__name__}; make one with kayak.exact_full_scan_search_plan(k)"
-        )
-    return plan

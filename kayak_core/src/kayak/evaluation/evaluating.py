@@ -8,8 +8,9 @@ from typing import Any
 import attrs
 
 from kayak.contracts import LateTextEncoder, SearchPlan
+from kayak.contracts.search_checks import checked_plan
 from kayak.errors import InvalidInputError
-from kayak.evaluation.corpora import Corpus, EvaluatedCorpus, checked_plan, reads_texts
+from kayak.evaluation.corpora import Corpus, EvaluatedCorpus, reads_texts
 from kayak.evaluation.labels import short_label
 from kayak.evaluation.measuring import Configuration, measure
 from kayak.evaluation.metrics import check_depth, checked_qrels, deepest_cutoff, parse_metrics, per_query_metrics

@@ -8,11 +8,11 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from kayak.contracts import LateStore
+from kayak.contracts.search_checks import checked_query
 from kayak.errors import EmptySelectionError, InvalidInputError, InvalidTypeError
 from kayak.explanation.alignment import Explanation, TokenAlignment
 from kayak.retrieval import LateTextRetriever, LateTextSearchSession
 from kayak.retrieval.encoding import encode_query
-from kayak.searching.scoring import checked_query
 from kayak.typing import Float32Matrix, TokenMatrixInput
 from kayak.values import LateDocuments, LateIndex, LateQuery, SearchHit
 from kayak.values.coerce import float32_matrix, string_tuple

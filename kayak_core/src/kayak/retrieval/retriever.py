@@ -17,13 +17,13 @@ from kayak.contracts import (
     encoder_fingerprint,
 )
 from kayak.contracts.metadata import normalize_metadata_rows
+from kayak.contracts.search_checks import checked_query
 from kayak.errors import EmptySelectionError, EncoderMismatchError, InvalidInputError
 from kayak.retrieval.encoding import encode_documents, encode_query, encode_query_batch
 from kayak.retrieval.progress import progress_bar
 from kayak.retrieval.session import LateTextSearchSession, as_batch
 from kayak.retrieval.slices import Selection, SliceCache
 from kayak.searching import search, search_batch, search_with_plan
-from kayak.searching.scoring import checked_query
 from kayak.typing import (
     DocIdsInput,
     DocTextsInput,

@@ -24,9 +24,9 @@ from kayak.contracts import (
     filter_notes,
     parse_where,
 )
+from kayak.contracts.search_checks import checked_batch, checked_index, checked_plan, checked_query
 from kayak.errors import EmptySelectionError, InvalidInputError, InvalidTypeError
 from kayak.plugins import find_executor
-from kayak.searching.scoring import checked_batch, checked_index, checked_query
 from kayak.typing import DocIdsInput, MetadataFilterInput
 from kayak.values import LateIndex, LateQuery, LateQueryBatch
 from kayak.values.backend_names import NUMPY_REFERENCE_BACKEND
@@ -131,10 +131,7 @@ def _run(
     doc_ids: DocIdsInput | None,
     backend: str,
 ) -> tuple[SearchPlanResult, ...]:
-    if not isinstance(plan, SearchPlan):
-        raise InvalidTypeError(
-            f"expected a SearchPlan, got {type(plan).__name__}; make one with kayak.exact_full_scan_search_plan(k)"
-        )
+    checked_plan(plan)
     executor = find_executor(backend)
     if plan.stage3_verifier.requires_query_text and any(query.text is None for query in batch.queries):
         raise InvalidInputError(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from kayak.contracts import score_index
-from kayak.errors import InvalidTypeError
+from kayak.contracts.search_checks import checked_batch, checked_index, checked_query
 from kayak.plugins import find_executor
-from kayak.values import LateDocuments, LateIndex, LateQuery, LateQueryBatch, LateScores, SearchHit
+from kayak.values import LateIndex, LateQuery, LateQueryBatch, LateScores, SearchHit
 from kayak.values.backend_names import NUMPY_REFERENCE_BACKEND
 from kayak.values.coerce import non_negative_int
 
@@ -69,42 +69,3 @@ def search_batch(
     """
     size = non_negative_int(k, "k")
     return tuple(scores.topk(size) for scores in maxsim_batch(batch, index, backend=backend))
-
-
-def checked_query(query: LateQuery) -> LateQuery:
-    """Return the query if it is one.
-
-    Raises:
-        InvalidTypeError: it is something else.
-    """
-    if not isinstance(query, LateQuery):
-        raise InvalidTypeError(
-            f"expected a LateQuery, got {type(query).__name__}; build one with kayak.query(token_vectors), or encode "
-            "text with an encoder's encode_query"
-        )
-    return query
-
-
-def checked_batch(batch: LateQueryBatch) -> LateQueryBatch:
-    """Return the batch if it is one.
-
-    Raises:
-        InvalidTypeError: it is something else.
-    """
-    if not isinstance(batch, LateQueryBatch):
-        raise InvalidTypeError(
-            f"expected a LateQueryBatch, got {type(batch).__name__}; build one with kayak.query_batch(queries)"
-        )
-    return batch
-
-
-def checked_index(index: LateIndex) -> LateIndex:
-    """Return the index if it is one.
-
-    Raises:
-        InvalidTypeError: it is something else.
-    """
-    if isinstance(index, LateIndex):
-        return index
-    hint = "call .pack() on it" if isinstance(index, LateDocuments) else "a store gives one with load_index()"
-    raise InvalidTypeError(f"expected a LateIndex, got {type(index).__name__}; {hint}")

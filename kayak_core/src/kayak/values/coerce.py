@@ -171,12 +171,15 @@ def document_ids(values: Iterable[str]) -> tuple[str, ...]:
     try:
         "".join(ids).encode()
     except UnicodeEncodeError as error:
-        bad = next(doc_id for doc_id in ids if not _encodable(doc_id))
+        bad = next(doc_id for doc_id in ids if not is_encodable(doc_id))
         raise InvalidInputError(f"document id {bad!r} holds a lone surrogate and cannot be stored as UTF-8") from error
     return ids
 
 
-def _encodable(text: str) -> bool:
+def is_encodable(text: str) -> bool:
+    """Return whether a string can be written as UTF-8, that is, has no lone surrogate."""
+    if text.isascii():
+        return True
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -205,7 +208,7 @@ def optional_texts(
     for doc_id, text in zip(doc_ids, texts, strict=True):
         if text is not None and not isinstance(text, str):
             raise InvalidTypeError(f"the text of document {doc_id!r} must be a string, got {type(text).__name__}")
-        if text is not None and not _encodable(text):
+        if text is not None and not is_encodable(text):
             raise InvalidInputError(
                 f"the text of document {doc_id!r} holds a lone surrogate and cannot be stored as UTF-8"
             )

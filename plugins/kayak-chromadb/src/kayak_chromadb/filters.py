@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 from kayak import And, Comparison, Not, Or, Where
@@ -22,30 +21,12 @@ _ORDERINGS = ("$gt", "$gte", "$lt", "$lte")
 
 def split(where: Where) -> tuple[Where | None, Where | None]:
     """Divide a filter into the part that Chroma evaluates exactly and the rest."""
-    if _fits(where):
-        return where, None
-    if not isinstance(where, And):
-        return None, where
-    pushed: list[Where] = []
-    rest: list[Where] = []
-    for clause in where.clauses:
-        ours, theirs = split(clause)
-        if ours is not None and _fits(_all_of([*pushed, ours])):
-            pushed.append(ours)
-            if theirs is not None:
-                rest.append(theirs)
-        else:
-            rest.append(clause)
-    return (_all_of(pushed) if pushed else None), (_all_of(rest) if rest else None)
+    return where.divide(_fits)
 
 
 def chroma_where(where: Where | None) -> dict[str, Any] | None:
     """Return the part of a filter that `split` gave to Chroma as Chroma's `where`."""
     return None if where is None else _translate(where)
-
-
-def _all_of(clauses: Sequence[Where]) -> Where:
-    return clauses[0] if len(clauses) == 1 else And(tuple(clauses))
 
 
 def _fits(where: Where) -> bool:

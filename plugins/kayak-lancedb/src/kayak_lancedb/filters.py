@@ -28,17 +28,7 @@ def split_filter(where: kayak.Where) -> tuple[kayak.Where | None, kayak.Where | 
 
     Comparisons with lists and objects are left to the client, and so is what exceeds `MAX_PUSHED_COMPARISONS`.
     """
-    pushed: list[kayak.Where] = []
-    rest: list[kayak.Where] = []
-    room = MAX_PUSHED_COMPARISONS
-    for clause in _conjuncts(where):
-        comparisons = list(_comparisons(clause))
-        if len(comparisons) <= room and all(map(_is_expressible, comparisons)):
-            pushed.append(clause)
-            room -= len(comparisons)
-        else:
-            rest.append(clause)
-    return _conjunction(pushed), _conjunction(rest)
+    return where.divide(_fits)
 
 
 def to_sql(where: kayak.Where, column: str) -> str:
@@ -63,18 +53,9 @@ def _binary(digits: str) -> str:
     return f"X'{digits}'"
 
 
-def _conjuncts(where: kayak.Where) -> Iterator[kayak.Where]:
-    if isinstance(where, kayak.And):
-        for clause in where.clauses:
-            yield from _conjuncts(clause)
-    else:
-        yield where
-
-
-def _conjunction(clauses: list[kayak.Where]) -> kayak.Where | None:
-    if len(clauses) > 1:
-        return kayak.And(tuple(clauses))
-    return clauses[0] if clauses else None
+def _fits(where: kayak.Where) -> bool:
+    comparisons = list(_comparisons(where))
+    return len(comparisons) <= MAX_PUSHED_COMPARISONS and all(map(_is_expressible, comparisons))
 
 
 def _comparisons(where: kayak.Where) -> Iterator[kayak.Comparison]:

@@ -103,10 +103,9 @@ class LanceDBLateStore(kayak.DatabaseLateStore):
             StoreError: the table cannot be written.
         """
         found = self._current()
-        known = [doc_id for doc_id in doc_ids if doc_id.encode(errors="ignore").decode() == doc_id]
-        if found is None or not known:
+        if found is None or not doc_ids:
             return
-        predicate = ids_predicate(known)
+        predicate = ids_predicate(doc_ids)
         table = found[0]
         with translated("delete documents from", str(self._location)):
             retried(lambda: table.delete(predicate), self._current)

@@ -38,20 +38,7 @@ def index_fields(metadata: Mapping[str, Any]) -> tuple[list[str], dict[str, floa
 
 def split_filter(where: kayak.Where) -> tuple[kayak.Where | None, kayak.Where | None]:
     """Divide a filter into what Qdrant evaluates and what the client has to; both must match."""
-    if not isinstance(where, kayak.And):
-        return (where, None) if _is_expressible(where) else (None, where)
-    parts = [split_filter(clause) for clause in where.clauses]
-    pushed = [ours for ours, _ in parts if ours is not None]
-    rest = [theirs for _, theirs in parts if theirs is not None]
-    if not rest:
-        return where, None
-    return _conjunction(pushed), _conjunction(rest)
-
-
-def _conjunction(clauses: list[kayak.Where]) -> kayak.Where | None:
-    if len(clauses) > 1:
-        return kayak.And(tuple(clauses))
-    return clauses[0] if clauses else None
+    return where.divide(_is_expressible)
 
 
 def compile_filter(where: kayak.Where) -> models.Filter:

@@ -95,7 +95,7 @@ def read_rows(connection: sqlite3.Connection, catalog: Path) -> dict[str, tuple[
     Raises:
         StoreCorruptError: a row is altered.
     """
-    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'artifacts'").fetchall():
+    if not _has_table(connection):
         return {}
     found: dict[str, tuple[StoredPart, ...]] = {}
     statement = "SELECT name, place, file, byte_size, header_crc, row_crc FROM artifacts ORDER BY name, place"
@@ -114,13 +114,17 @@ def remove_orphan_parts(folder: Path, connection: sqlite3.Connection, catalog: P
 
 
 def _write_rows(connection: sqlite3.Connection, name: str, parts: Sequence[StoredPart]) -> None:
-    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'artifacts'").fetchall():
+    if not _has_table(connection):
         connection.execute(ARTIFACTS_TABLE)  # with the first artifact: a store without one stays as it was
     connection.execute("DELETE FROM artifacts WHERE name = ?", (name,))
     connection.executemany(
         "INSERT INTO artifacts VALUES (?, ?, ?, ?, ?, ?)",
         [(name, place, *part, _row_crc(name, place, part)) for place, part in enumerate(parts)],
     )
+
+
+def _has_table(connection: sqlite3.Connection) -> bool:
+    return bool(connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'artifacts'").fetchall())
 
 
 def _row_crc(name: object, place: object, part: Sequence[object]) -> int:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from kayak.builtin.directory.rows import contents_crc
 from kayak.builtin.directory.segments import STORED_DTYPES, raw_bytes
-from kayak.contracts.metadata import metadata_to_json
+from kayak.contracts.metadata import metadata_json
 from kayak.contracts.store_rows import checked_metadata
 from kayak.errors import InvalidInputError
 from kayak.typing import MetadataRowsInput
@@ -54,7 +54,7 @@ def stored_batch(documents: LateDocuments, metadata: MetadataRowsInput, vector_d
     """
     rows = checked_metadata(documents, metadata)
     texts = documents.texts or (None,) * documents.document_count
-    contents = [(text, metadata_to_json(row)) for text, row in zip(texts, rows, strict=True)]
+    contents = [(text, metadata_json(row)) for text, row in zip(texts, rows, strict=True)]
     vectors = _stored_vectors(documents, vector_dtype)
     starts = (documents.block.offsets[:-1] - documents.block.offsets[0]).tolist()
     counts = documents.block.counts.tolist()

@@ -160,7 +160,7 @@ def running_sum(total: int, added: Iterable[int] = (), removed: Iterable[int] = 
 
 
 def parse_metadata(metadata: str) -> dict[str, Any]:
-    """Return a metadata row whose checksum was verified, so that it is what `metadata_to_json` wrote."""
+    """Return a metadata row whose checksum was verified, so that it is what `metadata_json` wrote."""
     row: dict[str, Any] = json.loads(metadata)
     return row
 

@@ -24,13 +24,13 @@ from kayak.builtin.directory.verification import VerificationReport
 from kayak.builtin.exact_candidates import exact_store_candidates
 from kayak.contracts.candidate_stage import CandidateStageResult
 from kayak.contracts.store import DEFAULT_EXPORT_BATCH, LateStoreStats, StoreCapabilities
-from kayak.contracts.store_checks import checked_fingerprint, dimension_error, empty_selection
+from kayak.contracts.store_checks import checked_fingerprint, deletable_ids, dimension_error, empty_selection
 from kayak.contracts.where_comparison import COMPARISON_OPERATORS, Where
 from kayak.contracts.where_tree import LOGICAL_OPERATORS, NEGATED_OPERATORS
 from kayak.typing import DocIdsInput, Int64Vector, MetadataFilterInput, MetadataRowsInput
 from kayak.values import INDEX_LAYOUTS, PACKED_LAYOUT, LateDocuments, LateIndex, LateQuery
 from kayak.values.artifacts import ArtifactShelf, IndexOrigin
-from kayak.values.coerce import non_negative_int, string_tuple
+from kayak.values.coerce import non_negative_int
 from kayak.values.layouts import check_layout
 
 
@@ -125,11 +125,7 @@ class DirectoryLateStore:
             StoreError: the store cannot be written.
         """
         self._engine.check_writable()
-        ids = [
-            doc_id
-            for doc_id in dict.fromkeys(string_tuple(doc_ids, "doc_ids"))
-            if doc_id.encode(errors="ignore").decode() == doc_id  # others cannot be in the store
-        ]
+        ids = deletable_ids(doc_ids)
         with self._engine.writing() as (_, writer):
             if writer.delete(ids):
                 writer.finish()
