@@ -22,13 +22,13 @@ class Point:
     milliseconds: float
 
 
-def point(row: Figures, every: int = 1) -> Point:
-    """Restrict a setting to each `every`-th of all queries; its own must be among the multiples."""
-    step = every // row["every"]
+def point(row: Figures, every: int | None = None) -> Point:
+    """Return what a setting reached over each `every`-th of all queries, a multiple of its own, or over all its own."""
+    step = every // row["every"] if every else 1
     return Point(row["name"], statistics.mean(row["recalls"][::step]), statistics.median(row["milliseconds"][::step]))
 
 
-def fastest(rows: Sequence[Figures], recall: float, every: int = 1) -> Point | None:
+def fastest(rows: Sequence[Figures], recall: float, every: int | None = None) -> Point | None:
     """Return the fastest setting of at least this recall."""
     enough = [found for found in (point(row, every) for row in rows) if found.recall >= recall]
     return min(enough, key=lambda found: found.milliseconds, default=None)

@@ -150,18 +150,16 @@ def exact_rows(collection: Collection, backends: Sequence[str]) -> tuple[Measure
     return measured, rows
 
 
-def centroid_rows(measured: Measured, backend: str) -> tuple[Figures, list[Figures]]:
-    """Build centroids, and search through windows and probes of several sizes."""
+def centroid_rows(measured: Measured, backend: str) -> Iterator[Figures]:
+    """Build centroids and yield what that took; then search through windows and probes of several sizes."""
     index = fresh(measured.collection)
-    built = build(index, kayak_centroids.centroid_interaction_candidate_generator(), backend)
-    rows = []
+    yield build(index, kayak_centroids.centroid_interaction_candidate_generator(), backend)
     for probes in PROBES:
         for window in WINDOWS:
             plan = kayak_centroids.centroid_search_plan(DEPTH, window, n_probe=probes)
             hits, seconds = timed(plan_search(index, plan, backend), measured.collection.asked)
             name = f"centroids, {backend}, n_probe {probes}, window {window}"
-            rows.append(measured.row(name, hits, seconds) | {"n_probe": probes, "candidate_k": window})
-    return built, rows
+            yield measured.row(name, hits, seconds) | {"n_probe": probes, "candidate_k": window}
 
 
 def count_rows(measured: Measured, backend: str) -> list[Figures]:
@@ -195,7 +193,7 @@ def build(index: kayak.LateIndex, generator: kayak_centroids.CentroidInteraction
     }
 
 
-def plan_search(index: kayak.LateIndex, plan: kayak.LateSearchPlan, backend: str) -> Search:
+def plan_search(index: kayak.LateIndex, plan: kayak.SearchPlan, backend: str) -> Search:
     return lambda query: kayak.search_with_plan(query, index, plan, backend=backend).hits
 
 

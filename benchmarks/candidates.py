@@ -48,7 +48,7 @@ from candidate_measures import (
 )
 
 PARTS = ("first", "together", "peers", "scale")
-ENGINES = ("fast", "stanford")
+ENGINES = {"fast": ("fast-plaid", "PyLate, fast-plaid"), "stanford": ("PyLate, Stanford",)}
 SIZES = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 
 
@@ -91,13 +91,23 @@ def measure_collection(run: Run, figures: Figures, collection: Collection, backe
     measured, figures["exact"] = exact_rows(collection, backends)
     run.save()
     for backend in backends:
-        figures["built"][backend], figures["rows"][backend] = centroid_rows(measured, backend)
-        run.save()
+        rows = centroid_rows(measured, backend)
+        figures["built"][backend] = next(rows)
+        figures["rows"][backend] = []
+        for row in rows:
+            figures["rows"][backend].append(row)
+            run.save()
     return measured
 
 
-def measure_peers(run: Run, figures: Figures, measured: Measured, python: Path, engines: Sequence[str]) -> None:
-    figures |= {"built": {}, "rows": {}, "stopped": {}}
+def measure_peers(
+    run: Run, figures: Figures, earlier: Figures, measured: Measured, python: Path, engines: Sequence[str]
+) -> None:
+    """Run engines; others keep what an earlier run set down."""
+    anew = {name for engine in engines for name in ENGINES[engine]}
+    for key in ("built", "rows"):
+        figures[key] = {name: kept for name, kept in earlier.get(key, {}).items() if name not in anew}
+    figures["stopped"] = {name: why for name, why in earlier.get("stopped", {}).items() if name not in engines}
     for engine in engines:
         start = time.perf_counter()
         try:
@@ -127,7 +137,10 @@ def main() -> None:
     )
     parser.add_argument("--cache", type=Path, default=minilm_tokens.DEFAULT_CACHE, help="where token vectors are kept")
     parser.add_argument("--peer-python", type=Path, help="an interpreter that has fast-plaid, PyLate, or both")
-    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=ENGINES, help="peers to run (default: both)")
+    parser.add_argument(
+        "--engines", nargs="+", choices=tuple(ENGINES), default=tuple(ENGINES), help="peers to run (default: both)"
+    )
+    parser.add_argument("--backends", nargs="+", choices=(MOJO, NUMPY), help="ours to run (default: all available)")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="documents of the repeated corpora")
     parser.add_argument("--scale-vectors", type=int, default=4, help="vectors of their documents (default: 4)")
     parser.add_argument("--json", type=Path, help="keep all figures in this file")
@@ -138,7 +151,7 @@ def main() -> None:
     if "peers" in arguments.parts and not arguments.peer_python:
         parser.error("the part peers needs --peer-python, an interpreter that has fast-plaid, PyLate, or both")
     wanted = arguments.parts or [part for part in PARTS if part != "peers" or arguments.peer_python]
-    backends = [backend for backend in (MOJO, NUMPY) if backend in kayak.available_backends()]
+    backends = arguments.backends or [each for each in (MOJO, NUMPY) if each in kayak.available_backends()]
     run = Run(arguments.json)
     start = time.perf_counter()
     if {"first", "peers", "scale"} & set(wanted):
@@ -149,9 +162,10 @@ def main() -> None:
                 measured = measure_collection(run, figures, first, backends)
                 figures["counts"] = count_rows(measured, backends[0])
         if "peers" in wanted:
+            earlier = run.parts.get("peers", {})
             with run.part("peers") as figures:
                 measured = measured or exact_rows(first, backends[:1])[0]
-                measure_peers(run, figures, measured, arguments.peer_python, arguments.engines)
+                measure_peers(run, figures, earlier, measured, arguments.peer_python, arguments.engines)
         if "scale" in wanted:
             with run.part("scale") as figures:
                 figures.update(
