@@ -74,7 +74,8 @@ def _comparison(
 ) -> Comparison:
     top = max(row["recall"] for row in rows)
     best_row = min((row for row in rows if row["recall"] == top), key=lambda row: row["p50_ms"])
-    beaten_at, beats = [], {}
+    beaten_at: list[str] = []
+    beats: dict[str, None] = {}  # a set that keeps its order
     for row in rows:
         theirs = point(row)
         ours = [point(each, row["every"]) for each in mine]

@@ -156,7 +156,7 @@ def simulate(cost: Figures, collection: Figures | None, backend: str) -> Figures
     return {
         "query_terms": ["overhead", "probe", "lists", "pass", "rescore"],
         "milliseconds_a_unit": rates.tolist(),
-        "build_terms": ["multiply", "vectors"],
+        "build_terms": ["overhead", "multiply", "vectors", "documents"],
         "seconds_a_unit": build_rates.tolist(),
         "held_out": {
             "documents": largest,
@@ -207,7 +207,8 @@ def _build_terms(shape: Figures) -> Vector:
     vectors = shape["documents"] * shape["length"]
     choice = kayak_centroids.CentroidInteraction()
     sample = min(vectors, choice.sample_per_centroid * shape["centroids"])
-    return np.array([(vectors + choice.iterations * sample) * shape["centroids"] * shape["dim"], vectors])
+    multiplied = (vectors + choice.iterations * sample) * shape["centroids"] * shape["dim"]
+    return np.array([1.0, multiplied, vectors, shape["documents"]])
 
 
 def fit(rows: Sequence[Figures], terms: Terms, key: str) -> Vector:

@@ -112,12 +112,13 @@ class Measured:
         """Return the figures of a setting that answered each `every`-th query, and print them."""
         exact = self.exact[::every]
         recalls = [len(set(some) & set(best)) / len(best) for some, best in zip(hits, exact, strict=True)]
-        figures = {
+        quality = self.collection.ndcg(hits, every)
+        figures: Figures = {
             "name": name,
             "queries": len(hits),
             "every": every,
             "recall": statistics.mean(recalls),
-            "ndcg": self.collection.ndcg(hits, every),
+            "ndcg": quality,
             "p50_ms": statistics.median(seconds) * 1e3,
             "mean_ms": statistics.mean(seconds) * 1e3,
             "p95_ms": statistics.quantiles(seconds, n=20)[-1] * 1e3,
@@ -125,9 +126,9 @@ class Measured:
             "recalls": [round(value, 6) for value in recalls],
             "milliseconds": [round(value * 1e3, 4) for value in seconds],
         }
-        quality = " ".join(f"{value:.4f}" for value in figures["ndcg"].values())
+        shown = " ".join(f"{value:.4f}" for value in quality.values())
         print(
-            f"{name:48} recall {figures['recall']:.4f}  nDCG {quality}  p50 {figures['p50_ms']:8.2f} ms  "
+            f"{name:48} recall {figures['recall']:.4f}  nDCG {shown}  p50 {figures['p50_ms']:8.2f} ms  "
             f"mean {figures['mean_ms']:8.2f} ms  load {os.getloadavg()[0]:.1f}",
             flush=True,
         )
@@ -167,9 +168,8 @@ def count_rows(measured: Measured, backend: str) -> list[Figures]:
     rows = []
     for count in CENTROID_COUNTS:
         index = fresh(measured.collection)
-        options = {"n_centroids": count, "n_probe": DEFAULT_PROBES}
-        built = build(index, kayak_centroids.centroid_interaction_candidate_generator(**options), backend)
-        plan = kayak_centroids.centroid_search_plan(DEPTH, DEFAULT_WINDOW, **options)
+        built = build(index, kayak_centroids.CentroidInteraction(n_centroids=count), backend)
+        plan = kayak_centroids.centroid_search_plan(DEPTH, DEFAULT_WINDOW, n_probe=DEFAULT_PROBES, n_centroids=count)
         hits, seconds = timed(plan_search(index, plan, backend), measured.collection.asked)
         rows.append(built | measured.row(f"{count} centroids", hits, seconds))
     return rows

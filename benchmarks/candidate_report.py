@@ -44,14 +44,14 @@ def duration(seconds: float) -> str:
 
 
 def first_table(parts: Figures) -> str:
-    return _collection_table(parts["first"])
+    return _collection_table(parts["first"], times=True)
 
 
 def together_table(parts: Figures) -> str:
-    return _collection_table(parts["together"])
+    return _collection_table(parts["together"], times=False)
 
 
-def _collection_table(part: Figures) -> str:
+def _collection_table(part: Figures, *, times: bool) -> str:
     collections = list(next(iter(part["exact"].values()))["ndcg"])
     rows = []
     for backend, scan in part["exact"].items():
@@ -61,9 +61,9 @@ def _collection_table(part: Figures) -> str:
             *((f"`n_probe` {r['n_probe']}, `candidate_k` {r['candidate_k']}, {NAMES[backend]}", r) for r in shown),
         ):
             quality = [f"{row['ndcg'][each]:.4f}".removeprefix("0") for each in collections]
-            rows.append([name, share(row["recall"]), *quality, milliseconds(row["p50_ms"])])
+            rows.append([name, share(row["recall"]), *quality, *([milliseconds(row["p50_ms"])] if times else [])])
     headings = [f"nDCG@10, {each}" for each in collections] if len(collections) > 1 else ["nDCG@10"]
-    return table(["", "recall", *headings, "median"], rows)
+    return table(["", "recall", *headings, *(["median"] if times else [])], rows)
 
 
 def counts_table(parts: Figures) -> str:
@@ -163,22 +163,22 @@ def scale_table(parts: Figures) -> str:
 
 def loads_table(parts: Figures) -> str:
     rows = [
-        [name, part["started"], " and ".join(f"{load:.1f}" for load in part["load"]), duration(part["seconds"])]
+        [name, part["started"][:10], " and ".join(f"{load:.1f}" for load in part["load"])]
         for name, part in parts.items()
-        if "seconds" in part
     ]
-    return table(["part", "started", "load average before and after", "took"], rows)
+    return table(["part", "started", "load average before and after"], rows)
 
 
 def ready(parts: Figures) -> set[str]:
-    """Return the parts that ran to where their tables and panels can be made."""
-    last_key = {"first": "counts", "together": "seconds", "peers": "rows", "scale": "simulation"}
-    return {name for name, part in parts.items() if part.get(last_key[name])}
+    """Return the parts, and of the first one the numbers of centroids, of which there is something to show."""
+    last_key = {"first": "rows", "together": "rows", "peers": "rows", "scale": "simulation"}
+    found = {name for name, part in parts.items() if part.get(last_key[name])}
+    return found | {"counts"} if parts.get("first", {}).get("counts") else found
 
 
 TABLES: dict[str, tuple[Callable[[Figures], str], set[str]]] = {
     "first": (first_table, {"first"}),
-    "counts": (counts_table, {"first"}),
+    "counts": (counts_table, {"counts"}),
     "together": (together_table, {"together"}),
     "peers": (peers_table, {"first", "peers"}),
     "ratios": (ratios_table, {"first", "peers"}),
