@@ -16,7 +16,7 @@ from kayak_centroids import ResidualMaxsim, centroid_search_plan
 from kayak_centroids.bits import pack, packed_width, unpack
 from kayak_centroids.codes import IndexCodes
 from kayak_centroids.numpy_kernels import NumpyCentroidKernels
-from kayak_centroids.residual_scores import residual_scores
+from kayak_centroids.residual_scores import level_equal_documents, residual_scores
 from kayak_centroids.residuals import ResidualQuantiser
 
 Matrix = npt.NDArray[Any]
@@ -308,3 +308,18 @@ def test_parameters_out_of_range_are_refused() -> None:
         kayak_centroids.prepare_codes("index", ResidualMaxsim())  # type: ignore[arg-type]  # wrong on purpose
     with pytest.raises(kayak.InvalidTypeError, match="expected a ResidualMaxsim, got CentroidInteraction"):
         kayak_centroids.prepare_codes(index, ResidualMaxsim().centroids)  # type: ignore[arg-type]  # wrong on purpose
+
+
+def test_equal_documents_get_one_score_however_a_product_rounds() -> None:
+    matrices = topical(15, 12, longest=4)
+    index = index_of([*matrices, matrices[3], matrices[5], matrices[3]])
+    codes = codes_of(index, n_centroids=6)
+    numbers = np.array([14, 0, 3, 5, 13, 12, 1])
+    scores = np.array([1.0, 9.0, 1.0000001, 2.0, 2.0000002, 0.9999999, 9.0], dtype=np.float32)
+    level_equal_documents(scores, codes, numbers)
+    assert scores.tolist() == [1.0, 9.0, 1.0, 2.0, 2.0, 1.0, 9.0]
+
+
+def test_it_is_found_by_its_kind() -> None:
+    operator = kayak.open_stage_operator("residual_maxsim", residual_bits=2, rescore_k=7)
+    assert operator == ResidualMaxsim(residual_bits=2, rescore_k=7)

@@ -108,7 +108,7 @@ class IndexCodes:
     def document(self, number: int) -> ResidualCodes:
         """Return the codes of one document of the index."""
         part, place = self.parts[int(self.part_of[number])], int(self.place_of[number])
-        return part.codes.take(slice(int(part.offsets[place]), int(part.offsets[place + 1])))
+        return part.codes.take(np.arange(part.offsets[place], part.offsets[place + 1]))
 
 
 def mean_fit(fit: Float32Vector) -> float:

@@ -48,7 +48,7 @@ def residual_scores(query_vectors: Float32Matrix, codes: IndexCodes, numbers: In
         raise kayak.ScoreOverflowError(
             "a score from residual codes leaves the range of float32; scale the vectors down, for example to unit norm"
         )
-    _level_equal_documents(scores, codes, numbers)
+    level_equal_documents(scores, codes, numbers)
     return scores, read + codes.quantiser.byte_size
 
 
@@ -63,6 +63,10 @@ def _part_scores(
     of_levels = np.ascontiguousarray((query_vectors * quantiser.steps).T)
     ends = np.cumsum(counts)
     scores = np.empty(len(counts), dtype=np.float32)
+    most = max(_GROUP_VECTORS, int(counts.max()))
+    # Used again for every group: new memory of this size would be mapped, and cleared, each time.
+    levels = np.empty((most, quantiser.dim), dtype=np.float32)
+    products = np.empty((most, len(query_vectors)), dtype=np.float32)
     first = 0
     while first < len(counts):
         before = int(ends[first] - counts[first])
@@ -71,18 +75,17 @@ def _part_scores(
         begins = np.cumsum(here) - here
         rows = np.arange(int(here.sum())) + np.repeat(starts[first:stop] - begins, here)
         some = codes.take(rows)
-        levels = np.empty((len(rows), quantiser.dim), dtype=np.float32)
-        unpack(some.packed, quantiser.bits, levels)
-        products = levels @ of_levels
-        products += of_centroids[some.centroids]
-        products *= some.scales[:, np.newaxis]
-        maxima = np.maximum.reduceat(products, begins, axis=0)
+        unpack(some.packed, quantiser.bits, levels[: len(rows)])
+        found = np.matmul(levels[: len(rows)], of_levels, out=products[: len(rows)])
+        found += np.take(of_centroids, some.centroids, axis=0)
+        found *= some.scales[:, np.newaxis]
+        maxima = np.maximum.reduceat(found, begins, axis=0)
         scores[first:stop] = maxima.sum(axis=1, dtype=np.float64)
         first = stop
     return scores
 
 
-def _level_equal_documents(scores: Float32Vector, codes: IndexCodes, numbers: Int64Vector) -> None:
+def level_equal_documents(scores: Float32Vector, codes: IndexCodes, numbers: Int64Vector) -> None:
     """Give documents with equal codes the score of the first: a matrix product may round by the place of a row."""
     seen = codes.samples(numbers)
     if len(set(seen)) == len(seen):
