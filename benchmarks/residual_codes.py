@@ -22,8 +22,13 @@ import candidates
 import kayak
 import kayak_centroids
 import minilm_tokens
+import numpy as np
+from kayak_centroids.numpy_kernels import NumpyCentroidKernels
+from kayak_centroids.residuals import ResidualQuantiser
+from kayak_centroids.tokens import sample_tokens
 
 BITS = (4, 2)
+SAMPLE = 15_000
 RESCORED = (None, 20, 50)
 
 
@@ -71,6 +76,23 @@ def measured(row: Row, collection: candidates.Collection, exact: list[list[str]]
     }
 
 
+def squared_errors(index: kayak.LateIndex, generator: kayak_centroids.CentroidInteraction, backend: str) -> None:
+    """Print the mean squared error of residuals: with our levels, and with quantiles of all components together."""
+    structure = generator.prepare(index, kayak.find_executor(backend)).value.structure
+    kernels = NumpyCentroidKernels(structure.centroids)
+    drawn = sample_tokens(index, 2 * SAMPLE, np.random.default_rng(1))
+    known, new = drawn[0::2], drawn[1::2]
+    seen, residuals = (part - structure.centroids[kernels.assign(part)[0]] for part in (known, new))
+    for bits in BITS:
+        quantiser = ResidualQuantiser.trained(bits, structure.centroids, kernels, known)
+        levels = np.clip(np.rint((residuals - quantiser.lowest) / quantiser.steps), 0, 2**bits - 1)
+        ours = levels * quantiser.steps + quantiser.lowest
+        cuts = np.quantile(seen, np.arange(1, 2**bits) / 2**bits)
+        theirs = np.quantile(seen, (np.arange(2**bits) + 0.5) / 2**bits)[np.searchsorted(cuts, residuals)]
+        even, quantiles = (float(((found - residuals) ** 2).sum(axis=1).mean()) for found in (ours, theirs))
+        print(f"{bits} bits: squared error {even:.4f} with equally spaced levels, {quantiles:.4f} with quantiles")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=minilm_tokens.DEFAULT_DATA, help="collection in BEIR layout")
@@ -101,6 +123,7 @@ def main() -> None:
                 f"{key} {value:.4g}" if isinstance(value, float) else f"{value:10}" for key, value in size.items()
             )
         )
+    squared_errors(index, generator, backend)
     rows = rows_of(arguments.window)
     for row in rows:
         kayak.search_with_plan(asked[0], index, row.plan, backend=backend)
