@@ -186,13 +186,14 @@ def test_equal_documents_keep_window_order_in_any_place() -> None:
         assert ranks == [ranks[0], ranks[0] + 1, ranks[0] + 2]
 
 
-def test_long_documents_span_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_documents_and_queries_are_scored_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     index = index_of(topical(8, 40, longest=30))
     codes = codes_of(index)
     asked = np.random.default_rng(0).standard_normal((5, 24)).astype(np.float32)
     numbers = np.arange(40)[::-1].copy()
     whole, _ = residual_scores(asked, codes, numbers)
     monkeypatch.setattr("kayak_centroids.residual_scores._GROUP_VECTORS", 7)
+    monkeypatch.setattr("kayak_centroids.residual_scores._QUERY_VECTORS", 2)
     pieces, _ = residual_scores(asked, codes, numbers)
     np.testing.assert_allclose(pieces, whole, rtol=1e-5, atol=1e-6)
 
