@@ -73,8 +73,8 @@ class _Tables:
     @classmethod
     def of(cls, query_vectors: Float32Matrix, quantiser: ResidualQuantiser) -> _Tables:
         """Compute both."""
-        of_centroids: Float32Matrix = (quantiser.centroids + quantiser.lowest) @ query_vectors.T
-        return cls(of_centroids, np.ascontiguousarray((query_vectors * quantiser.steps).T))
+        lowest: Float32Matrix = quantiser.centroids + quantiser.lowest
+        return cls(lowest @ query_vectors.T, np.ascontiguousarray((query_vectors * quantiser.steps).T))
 
 
 def _part_sums(tables: _Tables, bits: int, part: CodedDocuments, places: Int64Vector) -> npt.NDArray[np.float64]:
