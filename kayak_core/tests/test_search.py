@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kayak.builtin.operators import ExactLateInteraction
 from kayak.testing.strategies import token_matrices
 
 
@@ -186,6 +187,49 @@ class TestExactPlan:
         result = kayak.search_with_plan(query, index, plan)
         assert result.hits == kayak.search(query, index, k=3)
         assert result.stage2.document_count == 9
+
+    def test_results_name_the_kind_of_their_reference_scores(
+        self, index: kayak.LateIndex, query: kayak.LateQuery
+    ) -> None:
+        exact = kayak.exact_late_interaction_stage2_reference_operator()
+        noop, none = kayak.noop_topk_stage2_reference_operator(), kayak.none_stage3_verifier_operator()
+        proxy = kayak.document_proxy_candidate_generator()
+
+        @attrs.frozen
+        class About(ExactLateInteraction):
+            score_kind = "about_score"
+
+        for operator, expected in ((exact, "exact_score"), (noop, "proxy_score"), (About(), "about_score")):
+            plan = kayak.SearchPlan(proxy, operator, none, 2, 5)
+            assert kayak.search_with_plan(query, index, plan).reference_score_kind == expected
+        assert kayak.search_with_plan(query, index, kayak.exact_full_scan_search_plan(2)).reference_score_kind == (
+            "exact_score"
+        )
+
+    def test_stage_two_sees_the_index_of_stage_one(
+        self, index: kayak.LateIndex, query: kayak.LateQuery, store: kayak.MemoryLateStore
+    ) -> None:
+        seen: list[kayak.LateIndex | None] = []
+
+        @attrs.frozen
+        class Looks(ExactLateInteraction):
+            def refine(
+                self, query: kayak.LateQuery, window: kayak.CandidateWindow, *, k: int, executor: kayak.Executor
+            ) -> kayak.StageResult:
+                seen.append(window.corpus)
+                return super().refine(query, window, k=k, executor=executor)
+
+        none = kayak.none_stage3_verifier_operator()
+        plan = kayak.SearchPlan(kayak.document_proxy_candidate_generator(), Looks(), none, 2, 5)
+        kayak.search_with_plan(query, index, plan)
+        assert seen.pop() is index
+        kayak.search_with_plan(query, store, plan, doc_ids=store.load_index().doc_ids[:9])
+        loaded = seen.pop()
+        assert loaded is not None
+        assert loaded.document_count == 9
+        inside = kayak.SearchPlan(kayak.store_native_candidate_generator(), Looks(), none, 2, 5)
+        kayak.search_with_plan(query, store, inside)
+        assert seen == [None]
 
     def test_semantics(self) -> None:
         semantics = kayak.exact_late_interaction_reference_scoring_semantics()

@@ -261,6 +261,11 @@ class VerifierWithoutFamily(NoVerifier):
     family = ""
 
 
+@breaks("test_describes_itself")
+class NamelessReferenceScores(ExactLateInteraction):
+    score_kind = ""
+
+
 @breaks("test_serves_in_a_plan")
 class InventsADocument(Refining):
     def change(self, result, window):

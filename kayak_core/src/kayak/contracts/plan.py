@@ -70,7 +70,7 @@ class SearchPlanResult:
         hits: the final hits, best first.
         candidate_stage: what stage 1 found, with its profile.
         candidate_index: the window's documents, if a stage brought them into memory; else None.
-        reference_scores: stage 2's scores of the window, in window order.
+        reference_scores: stage 2's scores of the window, in window order: of the documents of it that stage 2 scored.
         stage3_scores: stage 3's scores of the hits that stage 2 passed on, in that order; None without a verifier.
         stage2_reference: profile of stage 2.
         stage3_verifier: profile of stage 3.
@@ -87,6 +87,14 @@ class SearchPlanResult:
     stage2_reference: SearchStageProfile
     stage3_verifier: SearchStageProfile
     load_profile: SearchStageProfile | None = None
+
+    @property
+    def reference_score_kind(self) -> str:
+        """Kind of `reference_scores`: "exact_score" for exact MaxSim, else what the stage calls its approximation."""
+        operator = self.plan.stage2_reference_operator
+        if operator.executes_reference_scoring:
+            return operator.score_kind
+        return self.plan.candidate_generator.score_kind
 
     @property
     def stage2(self) -> SearchStageProfile:

@@ -16,6 +16,7 @@ from kayak.errors import InvalidInputError
 from kayak.values import LateIndex, LateQuery, LateScores, SearchHit
 
 EXACT_LATE_INTERACTION_SEMANTICS = "exact_late_interaction"
+EXACT_SCORE = "exact_score"
 
 
 @attrs.frozen
@@ -47,7 +48,7 @@ class ReferenceScoringSemantics:
     @property
     def score_kind(self) -> str:
         """Kind of score: exact MaxSim."""
-        return "exact_score"
+        return EXACT_SCORE
 
     def requires_artifact_family(self, family: str) -> bool:
         """Whether the scoring needs artifacts of `family`."""
@@ -66,10 +67,13 @@ class CandidateWindow:
     Attributes:
         candidates: what stage 1 found.
         load: brings the window's documents into an index, best candidate first; called at most once.
+        corpus: the index that stage 1 chose the window from, for operators that keep something prepared with it (see
+            `LateIndex.prepare`); None where stage 1 ran inside a store.
     """
 
     candidates: CandidateStageResult
     load: Callable[[], LateIndex]
+    corpus: LateIndex | None = None
 
     @cached_property
     def index(self) -> LateIndex:
@@ -114,6 +118,11 @@ class Stage2ReferenceOperator(ABC):
     def required_artifact_families(self) -> tuple[str, ...]:
         """Artifacts that must be loadable for the window."""
         return (self.family,) if self.executes_reference_scoring else ()
+
+    @property
+    def score_kind(self) -> str:
+        """Kind of the scores that it computes: exact MaxSim. One that approximates must override it."""
+        return EXACT_SCORE
 
     @abstractmethod
     def refine(self, query: LateQuery, window: CandidateWindow, *, k: int, executor: Executor) -> StageResult:

@@ -34,6 +34,7 @@ FIRST_PARTY = {
     "colbert": "kayak-colbert",
     "mojo_exact_cpu": "kayak-mojo",
     "centroid_interaction": "kayak-centroids",
+    "residual_maxsim": "kayak-centroids",
 }
 """Which distribution of ours provides a kind that is not installed."""
 

@@ -145,7 +145,7 @@ def _run(
 def _refined(query: LateQuery, stage1: _FirstStage, plan: SearchPlan, executor: Executor) -> SearchPlanResult:
     if not stage1.candidates.hits:
         return _no_hits(plan, stage1)
-    window = CandidateWindow(stage1.candidates, stage1.load_window)
+    window = CandidateWindow(stage1.candidates, stage1.load_window, stage1.corpus)
     stage2_k = plan.final_k if plan.stage3_verifier.is_noop else plan.candidate_k
     refined = _timed(lambda: plan.stage2_reference_operator.refine(query, window, k=stage2_k, executor=executor))
     verified = _timed(lambda: plan.stage3_verifier.verify(query, window, refined, k=plan.final_k))
@@ -167,6 +167,7 @@ class _FirstStage:
     candidates: CandidateStageResult
     load_window: Callable[[], LateIndex]
     load_profile: SearchStageProfile | None = None
+    corpus: LateIndex | None = None
 
 
 def _first_stage(
@@ -208,7 +209,9 @@ def _first_stage(
 def _over_index(
     found: Sequence[CandidateStageResult], index: LateIndex, load_profile: SearchStageProfile | None = None
 ) -> list[_FirstStage]:
-    return [_FirstStage(candidates, partial(candidates.select_index, index), load_profile) for candidates in found]
+    return [
+        _FirstStage(candidates, partial(candidates.select_index, index), load_profile, index) for candidates in found
+    ]
 
 
 def _inside_store(

@@ -99,7 +99,7 @@ class StageOperatorConformance(ConformanceSuite):
         assert (window.loaded_index is not None) == bool(operator.required_artifact_families)
 
     def test_passes_through_if_declared(self, operator: Operator) -> None:
-        """An operator that declares to do nothing keeps hits and scores; one that scores by MaxSim is exact."""
+        """One that declares to do nothing keeps hits and scores; one that declares exact scores computes MaxSim."""
         window = _window(_index(12), order=list(range(11, -1, -1)), scores=[float(-n) for n in range(12)])
         prior = _prior(window)
         result = _run(operator, window, 5, prior=prior)
@@ -110,7 +110,7 @@ class StageOperatorConformance(ConformanceSuite):
         if passes:
             assert result.hits == window.candidates.hits[:5]
             assert result.scores.values.tolist() == [hit.score for hit in window.candidates.hits]
-        elif isinstance(operator, Stage2ReferenceOperator):
+        elif isinstance(operator, Stage2ReferenceOperator) and operator.score_kind == "exact_score":
             assert_exact(result.scores.values, _query().as_vector_matrix(), matrices_of(window.index))
 
     def test_missing_texts(self, operator: Operator) -> None:
@@ -149,6 +149,8 @@ class StageOperatorConformance(ConformanceSuite):
         assert isinstance(operator, (Stage2ReferenceOperator, Stage3VerifierOperator))
         assert operator.kind
         assert operator.family
+        if isinstance(operator, Stage2ReferenceOperator):
+            assert operator.score_kind
         if isinstance(operator, Stage3VerifierOperator) and operator.is_noop:
             assert operator.required_artifact_families == ()
 
@@ -184,12 +186,12 @@ def _window(index: LateIndex, *, order: list[int] | None = None, scores: list[fl
     """A window over an index: by exact score, or in a given order with given scores."""
     if order is None or scores is None:
         exact = ExactFullScan().generate(_query(), index, k=index.document_count, executor=NumpyReferenceExecutor())
-        return CandidateWindow(exact, lambda: exact.select_index(index))
+        return CandidateWindow(exact, lambda: exact.select_index(index), index)
     ids = tuple(index.doc_ids[number] for number in order)
     stage1 = LateScores.from_values("stage1", ids, np.array(scores, dtype=np.float32))
     profile = SearchStageProfile("stage1", 0, len(ids), document_count=len(ids))
     found = CandidateStageResult(ExactFullScan(), stage1, stage1.topk(len(ids)), profile)
-    return CandidateWindow(found, lambda: index.select(ids))
+    return CandidateWindow(found, lambda: index.select(ids), index)
 
 
 def _prior(window: CandidateWindow) -> StageResult:

@@ -6,6 +6,7 @@ import kayak
 
 from kayak_centroids.generator import CentroidInteraction
 from kayak_centroids.report import CentroidReport
+from kayak_centroids.residual_maxsim import ResidualMaxsim
 
 
 def centroid_interaction_candidate_generator(
@@ -45,10 +46,12 @@ def centroid_search_plan(
     n_probe: int = 16,
     n_centroids: int | None = None,
     seed: int = 0,
+    residual_bits: int | None = None,
+    rescore_k: int | None = None,
     stage2_reference_operator: kayak.Stage2ReferenceOperator | None = None,
     stage3_verifier: kayak.Stage3VerifierOperator | None = None,
 ) -> kayak.SearchPlan:
-    """Describe centroid interaction followed by exact MaxSim on the candidates.
+    """Describe centroid interaction followed by MaxSim on the candidates: exact, or from residual codes.
 
     Args:
         final_k: hits to return, ≥ 1.
@@ -56,13 +59,31 @@ def centroid_search_plan(
         n_probe: centroids that each query vector probes.
         n_centroids: centroids; None chooses by the number of token vectors.
         seed: draws the sample and the first centroids.
-        stage2_reference_operator: `exact_late_interaction` unless given.
+        residual_bits: 2 or 4: score the candidates from codes of so many bits a component, see `ResidualMaxsim`; None
+            reads their vectors.
+        rescore_k: with `residual_bits`, how many of the best get exact scores; None returns approximate scores.
+        stage2_reference_operator: `exact_late_interaction`, or `residual_maxsim` with `residual_bits`, unless given.
         stage3_verifier: none unless given.
 
     Raises:
-        InvalidInputError: `final_k` < 1, `candidate_k` < `final_k`, or a parameter out of range.
+        InvalidInputError: `final_k` < 1, `candidate_k` < `final_k`, a parameter out of range, or ones that exclude each
+            other.
         InvalidTypeError: a number that is no integer, or a stage of the wrong type.
     """
+    if residual_bits is not None:
+        if stage2_reference_operator is not None:
+            raise kayak.InvalidInputError(
+                "residual_bits chooses the operator of stage 2, and stage2_reference_operator gives another one; pass "
+                "one of them"
+            )
+        stage2_reference_operator = ResidualMaxsim(
+            residual_bits=residual_bits, rescore_k=rescore_k, n_centroids=n_centroids, seed=seed
+        )
+    elif rescore_k is not None:
+        raise kayak.InvalidInputError(
+            "rescore_k chooses how many candidates get exact scores after residual codes; without residual_bits all of "
+            "them do"
+        )
     return kayak.SearchPlan(
         centroid_interaction_candidate_generator(n_probe=n_probe, n_centroids=n_centroids, seed=seed),
         stage2_reference_operator or kayak.exact_late_interaction_stage2_reference_operator(),

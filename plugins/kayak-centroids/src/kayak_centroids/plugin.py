@@ -1,4 +1,4 @@
-"""The hook through which Kayak finds the generator."""
+"""The hooks through which Kayak finds the generator and the operator."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ def _open_generator(**parameters: Any) -> kayak.CandidateGenerator:
     return CentroidInteraction(**parameters)
 
 
+def _open_operator(**parameters: Any) -> kayak.Stage2ReferenceOperator:
+    from kayak_centroids.residual_maxsim import ResidualMaxsim
+
+    return ResidualMaxsim(**parameters)
+
+
 @kayak.hookimpl
 def kayak_candidate_generators() -> Iterator[kayak.CandidateGeneratorSpec]:
     """Provide `centroid_interaction`."""
@@ -21,4 +27,15 @@ def kayak_candidate_generators() -> Iterator[kayak.CandidateGeneratorSpec]:
         name="centroid_interaction",
         factory=_open_generator,
         summary="inverted lists of token centroids: candidates without touching every document",
+    )
+
+
+@kayak.hookimpl
+def kayak_stage_operators() -> Iterator[kayak.StageOperatorSpec]:
+    """Provide `residual_maxsim`."""
+    yield kayak.StageOperatorSpec(
+        name="residual_maxsim",
+        stage=2,
+        factory=_open_operator,
+        summary="MaxSim over residual codes of 2 or 4 bits, with exact scores for the best on request",
     )

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from kayak.typing import Float32Matrix, Float32Vector, Int64Vector
 
 from kayak_centroids.fit import CentroidFit
+from kayak_centroids.pieces import KeyPlaces, merged_pieces
 from kayak_centroids.postings import InvertedLists
 from kayak_centroids.structure import BuildParameters, CentroidStructure, ListsPart, assign_documents
 
@@ -161,15 +162,13 @@ def attach(
 
     The cost is that of the documents that are not there, besides looking up keys.
     """
-    order = np.argsort(keys, kind="stable")
-    ordered = keys[order]
+    places = KeyPlaces(keys)
     fit = np.empty(index.document_count, dtype=np.float32)
     covered = np.zeros(index.document_count, dtype=np.bool_)
     parts = []
     outdated = 0
     for lists in stored.lists:
-        place = np.minimum(np.searchsorted(ordered, lists.keys), len(ordered) - 1)
-        rows = np.where(ordered[place] == lists.keys, order[place], -1)
+        rows = places.rows(lists.keys)
         inside = rows >= 0
         outdated += len(rows) - int(inside.sum())
         covered[rows[inside]] = True
@@ -202,20 +201,12 @@ def attach(
 
 
 def merged(stored: StoredCentroids, live_keys: Int64Vector) -> StoredCentroids:
-    """Merge small lists into their neighbours, and leave out documents that are gone from those that are touched.
+    """Merge small lists into their neighbours, without documents that are gone; see `pieces.merged_pieces`."""
 
-    Lists are merged from the newest on while the older one is at most twice as long, so that a corpus of n documents
-    has some log n of them, and each document is rewritten some log n times. Lists of which more than half is gone are
-    rewritten too.
-    """
-    lists = list(stored.lists)
-    done: list[StoredLists] = []
-    for each in lists:
-        gone = len(each.keys) - int(np.isin(each.keys, live_keys).sum())
-        done.append(_concatenated([each], live_keys, len(stored.centroids)) if 2 * gone > len(each.keys) else each)
-    while len(done) > 1 and len(done[-2].keys) <= 2 * len(done[-1].keys):
-        done[-2:] = [_concatenated(done[-2:], live_keys, len(stored.centroids))]
-    return attrs.evolve(stored, lists=tuple(each for each in done if len(each.keys)))
+    def joined(some: Sequence[StoredLists]) -> StoredLists:
+        return _concatenated(some, live_keys, len(stored.centroids))
+
+    return attrs.evolve(stored, lists=merged_pieces(stored.lists, live_keys, joined))
 
 
 def _concatenated(lists: Sequence[StoredLists], live_keys: Int64Vector, centroid_count: int) -> StoredLists:
