@@ -15,6 +15,7 @@ from kayak_colbert.checkpoints import require_late_interaction
 from kayak_colbert.options import ModelOptions
 
 _log = logging.getLogger("kayak_colbert")
+_FETCH = "Fetch it once where the network is there (`hf download {name}`) and copy the cache"
 
 
 @attrs.frozen
@@ -67,18 +68,51 @@ def _load_folder(folder: Path, options: ModelOptions, source: str) -> LoadedMode
 
 
 def _load_from_hub(options: ModelOptions) -> LoadedModel:
-    from sentence_transformers.util import load_file_path
+    from huggingface_hub import hf_hub_download
 
+    files = _files_on_hub(options)
     _log.warning("%s is fetched from the Hugging Face Hub", options.model_name)
 
     def find(filename: str) -> str | None:
-        found: str | None = load_file_path(options.model_name, filename, revision=options.revision)
-        return found
+        if filename not in files:
+            return None
+        return hf_hub_download(options.model_name, filename, revision=options.revision)
 
     with _translated(options):
         require_late_interaction(find, options.model_name)
     model = _open(options.model_name, options, local_files_only=False)
     return LoadedModel(model, f"Hugging Face Hub, {options.model_name} at {options.revision or 'its default branch'}")
+
+
+def _files_on_hub(options: ModelOptions) -> frozenset[str]:
+    """Ask the hub once which files the model has: the loaders ask a hub that is away for minutes, file by file."""
+    from huggingface_hub import HfApi, constants
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    try:
+        found = HfApi().model_info(
+            options.model_name, revision=options.revision, timeout=constants.HF_HUB_ETAG_TIMEOUT
+        )
+    except HFValidationError as error:
+        raise kayak.EncoderUnavailableError(_no_name(options, error)) from error
+    except HfHubHTTPError as error:
+        raise kayak.EncoderUnavailableError(
+            f"the Hugging Face Hub does not give {options.model_name!r}{_version(options)}: {_reason(error)}. Check the "
+            "name and revision=; a private or gated model needs `hf auth login`"
+        ) from error
+    # What its client raises where there is no answer depends on the client's version.
+    except Exception as error:
+        cached = options.local_files_only is False and _cached_folder(options) is not None
+        raise kayak.EncoderUnavailableError(
+            f"{options.model_name!r}{_version(options)} is to be fetched, but the Hugging Face Hub cannot be reached "
+            f"({_reason(error)}). "
+            + (
+                "It is in the cache: leave local_files_only out to open that"
+                if cached
+                else f"{_FETCH.format(name=options.model_name)}, or give the folder of a checkpoint as model_name="
+            )
+        ) from error
+    return frozenset(each.rfilename for each in found.siblings or ())
 
 
 def _open(name: str, options: ModelOptions, *, local_files_only: bool) -> Any:
@@ -144,9 +178,7 @@ def _cached_folder(options: ModelOptions) -> Path | None:
             if isinstance(found, str):
                 return Path(found).parent
     except HFValidationError as error:
-        raise kayak.EncoderUnavailableError(
-            f"model_name={options.model_name!r} is neither a folder nor a name on the Hugging Face Hub ({error})"
-        ) from error
+        raise kayak.EncoderUnavailableError(_no_name(options, error)) from error
     return None
 
 
@@ -160,12 +192,23 @@ def _not_cached(options: ModelOptions) -> str:
     from huggingface_hub import constants
 
     why = "local_files_only=True" if options.local_files_only else "HF_HUB_OFFLINE is set"
-    version = f" at revision {options.revision!r}" if options.revision else ""
     return (
-        f"{options.model_name!r}{version} is not in the cache {constants.HF_HUB_CACHE}, and the Hugging Face Hub may "
-        f"not be asked ({why}). Fetch it once where the network is there (`hf download {options.model_name}`) and copy "
-        "the cache, or give the folder of a checkpoint as model_name="
+        f"{options.model_name!r}{_version(options)} is not in the cache {constants.HF_HUB_CACHE}, and the Hugging Face "
+        f"Hub may not be asked ({why}). {_FETCH.format(name=options.model_name)}, or give the folder of a checkpoint as "
+        "model_name="
     )
+
+
+def _no_name(options: ModelOptions, error: Exception) -> str:
+    return f"model_name={options.model_name!r} is neither a folder nor a name on the Hugging Face Hub ({error})"
+
+
+def _version(options: ModelOptions) -> str:
+    return f" at revision {options.revision!r}" if options.revision else ""
+
+
+def _reason(error: Exception) -> str:
+    return f"{' '.join(str(error).split()) or type(error).__name__:.400}"
 
 
 @contextmanager
@@ -176,9 +219,8 @@ def _translated(options: ModelOptions) -> Iterator[None]:
         raise
     # The loaders raise whatever lies below them, down to the bare Exception of the tokenizers library.
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
         raise kayak.EncoderUnavailableError(
-            f"{options.model_name!r} cannot be loaded: {reason:.400}. Check the name, the folder's files, device= and "
+            f"{options.model_name!r} cannot be loaded: {_reason(error)}. Check the name, the folder's files, device= and "
             "dtype=, and the network if it has to be fetched"
         ) from error
 
