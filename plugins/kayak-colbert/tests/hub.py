@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,9 +15,10 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @contextmanager
-def serve(name: str, folder: Path) -> Iterator[str]:
-    """Serve a folder as the model `name`, at its default branch only; the address is for HF_ENDPOINT."""
+def serve(name: str, folder: Path, more: Mapping[str, bytes] | None = None) -> Iterator[str]:
+    """Serve a folder and more files as the model `name`, at its default branch; the address is for HF_ENDPOINT."""
     files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    files.update(more or {})
 
     class Answers(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:

@@ -153,17 +153,17 @@ def in_a_process(cache: Path, endpoint: str | None = None, **arguments: Any) -> 
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("written", ["stanford", "native"])
-def test_a_model_is_fetched_once(checkpoint: Checkpoint, tmp_path: Path, written: str) -> None:
+def test_a_model_is_fetched_once(checkpoint: Checkpoint, tmp_path: Path) -> None:
     """What was fetched opens afterwards without a word to the network, and has the same name."""
-    with hub.serve("acme/colbert", checkpoint(written)) as endpoint:
+    with hub.serve("acme/colbert", checkpoint("stanford"), {"model.onnx": b"for another framework"}) as endpoint:
         fetched = in_a_process(tmp_path, endpoint)
-    assert "kayak_colbert: acme/colbert is fetched from the Hugging Face Hub" in fetched
+    assert "kayak_colbert: acme/colbert at its default branch is fetched from the Hugging Face Hub" in fetched
     assert f"shape (5, {checkpoints.DIM}) colbert(acme/colbert, sha256=" in fetched
-    assert "source Hugging Face Hub, acme/colbert at its default branch" in fetched
+    snapshot = tmp_path / "models--acme--colbert" / "snapshots" / hub.COMMIT
+    assert f"source Hugging Face Hub, acme/colbert at its default branch in {snapshot}" in fetched
+    assert not (snapshot / "model.onnx").exists()
 
     cached = in_a_process(tmp_path)
-    snapshot = tmp_path / "models--acme--colbert" / "snapshots" / hub.COMMIT
     assert f"source cache of the Hugging Face Hub, acme/colbert in {snapshot}" in cached
     assert "kayak_colbert: loading acme/colbert from the cache" in cached
     assert "the network was asked" not in cached

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from kayak_colbert.checkpoints import require_late_interaction
 from kayak_colbert.options import ModelOptions
 
 _log = logging.getLogger("kayak_colbert")
+_OTHERS = ("onnx", "openvino")
+"""Folders in which checkpoints keep their weights for other frameworks."""
 _FETCH = "Fetch it once where the network is there (`hf download {name}`) and copy the cache"
 
 
@@ -57,31 +59,43 @@ def load_model(options: ModelOptions) -> LoadedModel:
     return _load_from_hub(options)
 
 
-def _load_folder(folder: Path, options: ModelOptions, source: str) -> LoadedModel:
+def _load_folder(folder: Path, options: ModelOptions, source: str, *, fetched: bool = False) -> LoadedModel:
     def find(filename: str) -> str | None:
         path = folder / filename
         return str(path) if path.is_file() else None
 
     require_late_interaction(find, str(folder))
     _log.info("loading %s from the %s", options.model_name, source)
-    return LoadedModel(_open(str(folder), options, local_files_only=True), source)
+    # Code that comes with a checkpoint may lie in another repository, which the fetched files do not hold.
+    return LoadedModel(_open(folder, options, local_files_only=not (fetched and options.trust_remote_code)), source)
 
 
 def _load_from_hub(options: ModelOptions) -> LoadedModel:
     from huggingface_hub import hf_hub_download
 
     files = _files_on_hub(options)
-    _log.warning("%s is fetched from the Hugging Face Hub", options.model_name)
+    version = options.revision or "its default branch"
+    _log.warning("%s at %s is fetched from the Hugging Face Hub", options.model_name, version)
 
-    def find(filename: str) -> str | None:
-        if filename not in files:
-            return None
+    def fetch(filename: str) -> str:
         return hf_hub_download(options.model_name, filename, revision=options.revision)
 
     with _translated(options):
-        require_late_interaction(find, options.model_name)
-    model = _open(options.model_name, options, local_files_only=False)
-    return LoadedModel(model, f"Hugging Face Hub, {options.model_name} at {options.revision or 'its default branch'}")
+        require_late_interaction(lambda name: fetch(name) if name in files else None, options.model_name)
+        wanted = sorted(file for file in files if _is_used(file, files))
+        places = [fetch(file) for file in wanted]
+    folder = Path(places[0].removesuffix(wanted[0]))
+    return _load_folder(folder, options, f"Hugging Face Hub, {options.model_name} at {version} in {folder}", fetched=True)
+
+
+def _is_used(file: str, files: Collection[str]) -> bool:
+    """Leave out the weights of other frameworks, and those that are there as safetensors too."""
+    path = Path(file)
+    if path.suffix in (".h5", ".msgpack", ".onnx", ".onnx_data", ".ot", ".tflite") or path.parts[0] in _OTHERS:
+        return False
+    return path.suffix != ".bin" or not any(
+        other.endswith(".safetensors") and Path(other).parent == path.parent for other in files
+    )
 
 
 def _files_on_hub(options: ModelOptions) -> frozenset[str]:
@@ -115,14 +129,13 @@ def _files_on_hub(options: ModelOptions) -> frozenset[str]:
     return frozenset(each.rfilename for each in found.siblings or ())
 
 
-def _open(name: str, options: ModelOptions, *, local_files_only: bool) -> Any:
+def _open(folder: Path, options: ModelOptions, *, local_files_only: bool) -> Any:
     from sentence_transformers import MultiVectorEncoder
 
     with _translated(options), _quietly():
         model = MultiVectorEncoder(
-            name,
+            str(folder),
             device=options.device,
-            revision=options.revision if not local_files_only else None,
             local_files_only=local_files_only,
             trust_remote_code=options.trust_remote_code,
             model_kwargs=None if options.dtype is None else {"dtype": options.dtype},
