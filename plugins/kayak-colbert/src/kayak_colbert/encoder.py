@@ -132,7 +132,9 @@ class ColbertEncoder:
     def encode_document_batch(self, texts: DocTextsInput) -> list[Vectors]:
         """Encode documents in batches, one matrix each, in order; raises as `encode_query`."""
         given = checked_texts(texts, "document")
-        return self._encode(given, "document", [f"texts[{place}] (beginning {text[:40]!r})" for place, text in enumerate(given)])
+        return self._encode(
+            given, "document", [f"texts[{place}] (beginning {text[:40]!r})" for place, text in enumerate(given)]
+        )
 
     def encode_documents(
         self, doc_ids: DocIdsInput, texts: DocTextsInput, *, show_progress: bool | None = None

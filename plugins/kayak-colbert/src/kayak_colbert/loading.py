@@ -85,7 +85,9 @@ def _load_from_hub(options: ModelOptions) -> LoadedModel:
         wanted = sorted(file for file in files if _is_used(file, files))
         places = [fetch(file) for file in wanted]
     folder = Path(places[0].removesuffix(wanted[0]))
-    return _load_folder(folder, options, f"Hugging Face Hub, {options.model_name} at {version} in {folder}", fetched=True)
+    return _load_folder(
+        folder, options, f"Hugging Face Hub, {options.model_name} at {version} in {folder}", fetched=True
+    )
 
 
 def _is_used(file: str, files: Collection[str]) -> bool:
@@ -104,9 +106,7 @@ def _files_on_hub(options: ModelOptions) -> frozenset[str]:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     try:
-        found = HfApi().model_info(
-            options.model_name, revision=options.revision, timeout=constants.HF_HUB_ETAG_TIMEOUT
-        )
+        found = HfApi().model_info(options.model_name, revision=options.revision, timeout=constants.HF_HUB_ETAG_TIMEOUT)
     except HFValidationError as error:
         raise kayak.EncoderUnavailableError(_no_name(options, error)) from error
     except HfHubHTTPError as error:
