@@ -78,7 +78,7 @@ def _load_from_hub(options: ModelOptions) -> LoadedModel:
     _log.warning("%s at %s is fetched from the Hugging Face Hub", options.model_name, version)
 
     def fetch(filename: str) -> str:
-        return hf_hub_download(options.model_name, filename, revision=options.revision)
+        return str(hf_hub_download(options.model_name, filename, revision=options.revision))
 
     with _translated(options):
         require_late_interaction(lambda name: fetch(name) if name in files else None, options.model_name)
@@ -111,8 +111,8 @@ def _files_on_hub(options: ModelOptions) -> frozenset[str]:
         raise kayak.EncoderUnavailableError(_no_name(options, error)) from error
     except HfHubHTTPError as error:
         raise kayak.EncoderUnavailableError(
-            f"the Hugging Face Hub does not give {options.model_name!r}{_version(options)}: {_reason(error)}. Check the "
-            "name and revision=; a private or gated model needs `hf auth login`"
+            f"the Hugging Face Hub does not give {options.model_name!r}{_version(options)}: {_reason(error)}. Check "
+            "the name and revision=; a private or gated model needs `hf auth login`"
         ) from error
     # What its client raises where there is no answer depends on the client's version.
     except Exception as error:
@@ -207,8 +207,8 @@ def _not_cached(options: ModelOptions) -> str:
     why = "local_files_only=True" if options.local_files_only else "HF_HUB_OFFLINE is set"
     return (
         f"{options.model_name!r}{_version(options)} is not in the cache {constants.HF_HUB_CACHE}, and the Hugging Face "
-        f"Hub may not be asked ({why}). {_FETCH.format(name=options.model_name)}, or give the folder of a checkpoint as "
-        "model_name="
+        f"Hub may not be asked ({why}). {_FETCH.format(name=options.model_name)}, or give the folder of a checkpoint "
+        "as model_name="
     )
 
 
@@ -233,8 +233,8 @@ def _translated(options: ModelOptions) -> Iterator[None]:
     # The loaders raise whatever lies below them, down to the bare Exception of the tokenizers library.
     except Exception as error:
         raise kayak.EncoderUnavailableError(
-            f"{options.model_name!r} cannot be loaded: {_reason(error)}. Check the name, the folder's files, device= and "
-            "dtype=, and the network if it has to be fetched"
+            f"{options.model_name!r} cannot be loaded: {_reason(error)}. Check the name, the folder's files, device= "
+            "and dtype=, and the network if it has to be fetched"
         ) from error
 
 
