@@ -10,8 +10,8 @@ of each counts: other work on the machine only ever slows.
 Each figure is also shown as a share of what no program that multiplies in float32 on these cores can exceed: the
 fastest matrix multiplication that torch does here, over shapes of the model and a large square, divided by the
 operations of the model's matrix products, counted from its configuration and the lengths of the texts. Activations,
-norms, softmax, tokenizing and padding come on top, and are not counted. Where one text at a time reaches more than a third of
-the limit, batches cannot be three times as fast.
+norms, softmax, tokenizing and padding come on top, and are not counted. Where one text at a time reaches more than a
+third of the limit, batches cannot be three times as fast.
 """
 
 from __future__ import annotations
