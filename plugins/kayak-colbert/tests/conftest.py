@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-sys.path.append(str(Path(__file__).parent))  # checkpoints.py, the recipe that the benchmarks share
+sys.path.append(str(Path(__file__).parent))  # checkpoints.py, the recipe that the benchmarks share; hub.py
 
 # Machines that run tests are often busy: a deadline would measure them, not the code.
 settings.register_profile("kayak", deadline=None, suppress_health_check=[HealthCheck.too_slow])

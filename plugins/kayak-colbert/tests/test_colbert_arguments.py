@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kayak_colbert import ColbertEncoder
-from kayak_colbert.texts import length_sorted_batches
+from kayak_colbert.texts import PASS_TOKENS, length_sorted_batches
 
 HEAVY = {"torch", "sentence_transformers", "transformers", "huggingface_hub", "tokenizers", "scipy"}
 
@@ -178,3 +178,24 @@ def test_batches_hold_every_text_once_within_both_limits(lengths: list[int], siz
     for batch in batches:
         assert 1 <= len(batch) <= size
         assert most is None or len(batch) == 1 or len(batch) * max(lengths[place] for place in batch) <= most
+
+
+@given(lengths=st.lists(st.integers(1, 300), max_size=9), size=st.integers(1, 9), most=st.integers(1, 1500))
+def test_batches_are_those_of_least_work(lengths: list[int], size: int, most: int) -> None:
+    descending = sorted(lengths, reverse=True)
+
+    def least(start: int) -> int:
+        """Try every way to divide what is left."""
+        allowed = [
+            end
+            for end in range(start + 1, min(start + size, len(descending)) + 1)
+            if end == start + 1 or (end - start) * descending[start] <= most
+        ]
+        return min((PASS_TOKENS + (end - start) * descending[start] + least(end) for end in allowed), default=0)
+
+    batches = list(length_sorted_batches(lengths, size, most))
+    assert sum(PASS_TOKENS + len(batch) * lengths[batch[0]] for batch in batches) == least(0)
+
+
+def test_batches_are_full_where_passes_are_what_costs() -> None:
+    assert [len(batch) for batch in length_sorted_batches([9, 300, 1, 40, 40], 2)] == [2, 2, 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -12,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import checkpoints
+import hub
 import kayak
 import numpy as np
 import pytest
 
 Checkpoint = Callable[[str], Path]
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 def open_colbert(checkpoint: Path | str, **arguments: Any) -> Any:
@@ -118,14 +119,16 @@ def test_what_is_no_name(name: str) -> None:
         open_colbert(name).encode_query("wing")
 
 
-HUB = """
-import logging, socket, sys, warnings
+SCRIPT = """
+import json, logging, socket, sys
 logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s", stream=sys.stdout)
+arguments = json.loads(sys.argv[1])
 def refuse(*arguments, **keywords):
     raise OSError("the network was asked")
-socket.socket.connect = socket.getaddrinfo = refuse
+if arguments.pop("refuse"):
+    socket.socket.connect = socket.getaddrinfo = refuse
 import kayak
-encoder = kayak.open_encoder("colbert", model_name="acme/colbert", device="cpu")
+encoder = kayak.open_encoder("colbert", **{"model_name": "acme/colbert", "device": "cpu", **arguments})
 try:
     print("shape", encoder.encode_document_vectors("thin wings").shape, encoder.fingerprint)
 except kayak.EncoderUnavailableError as error:
@@ -134,32 +137,74 @@ print("source", encoder.source)
 """
 
 
-@pytest.mark.parametrize("complete", [True, False])
-def test_the_cache_of_the_hub(checkpoint: Checkpoint, tmp_path: Path, complete: bool) -> None:
-    """What is cached opens without a word to the network; what is half there is asked for, and the failure told."""
-    repository = tmp_path / "models--acme--colbert"
-    snapshot = repository / "snapshots" / COMMIT
-    shutil.copytree(checkpoint("stanford"), snapshot)
-    (repository / "refs").mkdir()
-    (repository / "refs" / "main").write_text(COMMIT)
-    if not complete:
-        (snapshot / "model.safetensors").unlink()
-    hidden = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+def in_a_process(cache: Path, endpoint: str | None = None, **arguments: Any) -> str:
+    """Open "acme/colbert" and encode in a process that may ask a hub: the one at the endpoint, or none at all."""
+    hidden = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_ENDPOINT")
     environment = {name: value for name, value in os.environ.items() if name not in hidden}
-    environment["HF_HUB_CACHE"] = str(tmp_path)
+    environment |= {"HF_HUB_CACHE": str(cache), "HF_HUB_DISABLE_TELEMETRY": "1"}
+    if endpoint is not None:
+        environment["HF_ENDPOINT"] = endpoint
+    given = json.dumps({"refuse": endpoint is None, **arguments})
     done = subprocess.run(
-        [sys.executable, "-c", HUB], env=environment, capture_output=True, text=True, check=False, timeout=300
-    )
+        [sys.executable, "-c", SCRIPT, given],
+        env=environment, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    if complete:
-        assert f"shape (5, {checkpoints.DIM}) colbert(acme/colbert, sha256=" in done.stdout
-        assert f"source cache of the Hugging Face Hub, acme/colbert in {snapshot}" in done.stdout
-        assert "kayak_colbert: loading acme/colbert from the cache" in done.stdout
-        assert "the network was asked" not in done.stdout + done.stderr
-    else:
-        assert "kayak_colbert: acme/colbert is fetched from the Hugging Face Hub" in done.stdout
-        assert "error 'acme/colbert' cannot be loaded: " in done.stdout
-        assert "source not loaded yet" in done.stdout
+    return done.stdout + done.stderr
+
+
+def test_a_model_is_fetched_once(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    """What was fetched opens afterwards without a word to the network, and has the same name."""
+    with hub.serve("acme/colbert", checkpoint("stanford"), {"model.onnx": b"for another framework"}) as endpoint:
+        fetched = in_a_process(tmp_path, endpoint)
+    assert "kayak_colbert: acme/colbert at its default branch is fetched from the Hugging Face Hub" in fetched
+    assert f"shape (5, {checkpoints.DIM}) colbert(acme/colbert, sha256=" in fetched
+    snapshot = tmp_path / "models--acme--colbert" / "snapshots" / hub.COMMIT
+    assert f"source Hugging Face Hub, acme/colbert at its default branch in {snapshot}" in fetched
+    assert not (snapshot / "model.onnx").exists()
+
+    cached = in_a_process(tmp_path)
+    assert f"source cache of the Hugging Face Hub, acme/colbert in {snapshot}" in cached
+    assert "kayak_colbert: loading acme/colbert from the cache" in cached
+    assert "the network was asked" not in cached
+    assert shape_line(cached) == shape_line(fetched)
+
+    # A newer version was asked for, and there is no network.
+    assert "It is in the cache: leave local_files_only out to open that" in in_a_process(
+        tmp_path, local_files_only=False
+    )
+
+    # A download that was cut off.
+    next(snapshot.rglob("model.safetensors")).unlink()
+    assert "error 'acme/colbert' is to be fetched, but the Hugging Face Hub cannot be reached" in in_a_process(tmp_path)
+
+
+def shape_line(shown: str) -> str:
+    return next(line for line in shown.splitlines() if line.startswith("shape "))
+
+
+def test_no_network_says_what_to_do(tmp_path: Path) -> None:
+    shown = in_a_process(tmp_path)
+    assert "error 'acme/colbert' is to be fetched, but the Hugging Face Hub cannot be reached (the network" in shown
+    assert "Fetch it once where the network is there (`hf download acme/colbert`) and copy the cache" in shown
+    assert "source not loaded yet" in shown
+
+
+@pytest.mark.parametrize(
+    ("written", "arguments", "message"),
+    [
+        ("sentence", {}, "acme/colbert is a SentenceTransformer checkpoint, not one for late interaction"),
+        ("stanford", {"model_name": "acme/other"}, "the Hugging Face Hub does not give 'acme/other': 404"),
+        ("stanford", {"revision": "v9"}, "the Hugging Face Hub does not give 'acme/colbert' at revision 'v9': 404"),
+    ],
+)
+def test_what_the_hub_does_not_have(
+    checkpoint: Checkpoint, tmp_path: Path, written: str, arguments: dict[str, str], message: str
+) -> None:
+    with hub.serve("acme/colbert", checkpoint(written)) as endpoint:
+        shown = in_a_process(tmp_path, endpoint, **arguments)
+    assert f"error {message}" in shown
+    assert not list(tmp_path.rglob("*.safetensors"))
 
 
 class TestLoadedModels:

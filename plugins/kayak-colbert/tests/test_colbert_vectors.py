@@ -73,11 +73,16 @@ def test_markers_masks_and_expansion_matter(checkpoint: Checkpoint) -> None:
     assert len(unmasked.encode_document_vectors(document)) == len(theirs["document_0"]) + 1  # the full stop
 
 
+@pytest.fixture(scope="module")
+def by_twos(checkpoint: Checkpoint) -> Any:
+    return open_colbert(checkpoint("stanford"), batch_size=2)
+
+
 @LONG
 @settings(max_examples=12)
 @given(texts=st.lists(st.sampled_from([*checkpoints.WORDS, *checkpoints.TEXTS[:3]]), min_size=1, max_size=9))
-def test_any_batch_gives_what_one_text_gives(checkpoint: Checkpoint, texts: list[str]) -> None:
-    encoder = open_colbert(checkpoint("stanford"), batch_size=2)
+def test_any_batch_gives_what_one_text_gives(by_twos: Any, texts: list[str]) -> None:
+    encoder = by_twos
     ids = [f"doc-{i}" for i in range(len(texts))]
     found = encoder.encode_documents(ids, texts)
     assert found.doc_ids == tuple(ids)

@@ -34,8 +34,8 @@ class ColbertEncoder:
         options: how to load the model; None with `model`.
         model: a model that is loaded already: a `MultiVectorEncoder` of sentence-transformers, or a `ColBERT` of
             PyLate. It is used as it is.
-        batch_size: most texts in one forward pass, ≥ 1. On a CPU, long texts go in smaller batches, which are faster
-            there: 2,048 tokens at a time.
+        batch_size: most texts in one forward pass, ≥ 1. On a CPU, batches are smaller where that saves
+            padding, and hold 2,048 tokens at most.
         token_pooling: merges the vectors of similar document tokens: a factor (2 keeps about every second vector), or
             a pooling object of sentence-transformers; None keeps all.
 
@@ -132,7 +132,8 @@ class ColbertEncoder:
     def encode_document_batch(self, texts: DocTextsInput) -> list[Vectors]:
         """Encode documents in batches, one matrix each, in order; raises as `encode_query`."""
         given = checked_texts(texts, "document")
-        return self._encode(given, "document", [f"texts[{place}]" for place in range(len(given))])
+        names = [f"texts[{place}] (beginning {text[:40]!r})" for place, text in enumerate(given)]
+        return self._encode(given, "document", names)
 
     def encode_documents(
         self, doc_ids: DocIdsInput, texts: DocTextsInput, *, show_progress: bool | None = None

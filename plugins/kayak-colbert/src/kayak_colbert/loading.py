@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,9 @@ from kayak_colbert.checkpoints import require_late_interaction
 from kayak_colbert.options import ModelOptions
 
 _log = logging.getLogger("kayak_colbert")
+_OTHERS = ("onnx", "openvino")
+"""Folders in which checkpoints keep their weights for other frameworks."""
+_FETCH = "Fetch it once where the network is there (`hf download {name}`) and copy the cache"
 
 
 @attrs.frozen
@@ -56,39 +59,83 @@ def load_model(options: ModelOptions) -> LoadedModel:
     return _load_from_hub(options)
 
 
-def _load_folder(folder: Path, options: ModelOptions, source: str) -> LoadedModel:
+def _load_folder(folder: Path, options: ModelOptions, source: str, *, fetched: bool = False) -> LoadedModel:
     def find(filename: str) -> str | None:
         path = folder / filename
         return str(path) if path.is_file() else None
 
     require_late_interaction(find, str(folder))
     _log.info("loading %s from the %s", options.model_name, source)
-    return LoadedModel(_open(str(folder), options, local_files_only=True), source)
+    # Code that comes with a checkpoint may lie in another repository, which the fetched files do not hold.
+    return LoadedModel(_open(folder, options, local_files_only=not (fetched and options.trust_remote_code)), source)
 
 
 def _load_from_hub(options: ModelOptions) -> LoadedModel:
-    from sentence_transformers.util import load_file_path
+    from huggingface_hub import hf_hub_download
 
-    _log.warning("%s is fetched from the Hugging Face Hub", options.model_name)
+    files = _files_on_hub(options)
+    version = options.revision or "its default branch"
+    _log.warning("%s at %s is fetched from the Hugging Face Hub", options.model_name, version)
 
-    def find(filename: str) -> str | None:
-        found: str | None = load_file_path(options.model_name, filename, revision=options.revision)
-        return found
+    def fetch(filename: str) -> str:
+        return str(hf_hub_download(options.model_name, filename, revision=options.revision))
 
     with _translated(options):
-        require_late_interaction(find, options.model_name)
-    model = _open(options.model_name, options, local_files_only=False)
-    return LoadedModel(model, f"Hugging Face Hub, {options.model_name} at {options.revision or 'its default branch'}")
+        require_late_interaction(lambda name: fetch(name) if name in files else None, options.model_name)
+        wanted = sorted(file for file in files if _is_used(file, files))
+        places = [fetch(file) for file in wanted]
+    folder = Path(places[0].removesuffix(wanted[0]))
+    return _load_folder(
+        folder, options, f"Hugging Face Hub, {options.model_name} at {version} in {folder}", fetched=True
+    )
 
 
-def _open(name: str, options: ModelOptions, *, local_files_only: bool) -> Any:
+def _is_used(file: str, files: Collection[str]) -> bool:
+    """Leave out the weights of other frameworks, and those that are there as safetensors too."""
+    path = Path(file)
+    if path.suffix in (".h5", ".msgpack", ".onnx", ".onnx_data", ".ot", ".tflite") or path.parts[0] in _OTHERS:
+        return False
+    return path.suffix != ".bin" or not any(
+        other.endswith(".safetensors") and Path(other).parent == path.parent for other in files
+    )
+
+
+def _files_on_hub(options: ModelOptions) -> frozenset[str]:
+    """Ask the hub once which files the model has: the loaders ask a hub that is away for minutes, file by file."""
+    from huggingface_hub import HfApi, constants
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    try:
+        found = HfApi().model_info(options.model_name, revision=options.revision, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+    except HFValidationError as error:
+        raise kayak.EncoderUnavailableError(_no_name(options, error)) from error
+    except HfHubHTTPError as error:
+        raise kayak.EncoderUnavailableError(
+            f"the Hugging Face Hub does not give {options.model_name!r}{_version(options)}: {_reason(error)}. Check "
+            "the name and revision=; a private or gated model needs `hf auth login`"
+        ) from error
+    # What its client raises where there is no answer depends on the client's version.
+    except Exception as error:
+        cached = options.local_files_only is False and _cached_folder(options) is not None
+        raise kayak.EncoderUnavailableError(
+            f"{options.model_name!r}{_version(options)} is to be fetched, but the Hugging Face Hub cannot be reached "
+            f"({_reason(error)}). "
+            + (
+                "It is in the cache: leave local_files_only out to open that"
+                if cached
+                else f"{_FETCH.format(name=options.model_name)}, or give the folder of a checkpoint as model_name="
+            )
+        ) from error
+    return frozenset(each.rfilename for each in found.siblings or ())
+
+
+def _open(folder: Path, options: ModelOptions, *, local_files_only: bool) -> Any:
     from sentence_transformers import MultiVectorEncoder
 
     with _translated(options), _quietly():
         model = MultiVectorEncoder(
-            name,
+            str(folder),
             device=options.device,
-            revision=options.revision if not local_files_only else None,
             local_files_only=local_files_only,
             trust_remote_code=options.trust_remote_code,
             model_kwargs=None if options.dtype is None else {"dtype": options.dtype},
@@ -144,9 +191,7 @@ def _cached_folder(options: ModelOptions) -> Path | None:
             if isinstance(found, str):
                 return Path(found).parent
     except HFValidationError as error:
-        raise kayak.EncoderUnavailableError(
-            f"model_name={options.model_name!r} is neither a folder nor a name on the Hugging Face Hub ({error})"
-        ) from error
+        raise kayak.EncoderUnavailableError(_no_name(options, error)) from error
     return None
 
 
@@ -160,12 +205,23 @@ def _not_cached(options: ModelOptions) -> str:
     from huggingface_hub import constants
 
     why = "local_files_only=True" if options.local_files_only else "HF_HUB_OFFLINE is set"
-    version = f" at revision {options.revision!r}" if options.revision else ""
     return (
-        f"{options.model_name!r}{version} is not in the cache {constants.HF_HUB_CACHE}, and the Hugging Face Hub may "
-        f"not be asked ({why}). Fetch it once where the network is there (`hf download {options.model_name}`) and copy "
-        "the cache, or give the folder of a checkpoint as model_name="
+        f"{options.model_name!r}{_version(options)} is not in the cache {constants.HF_HUB_CACHE}, and the Hugging Face "
+        f"Hub may not be asked ({why}). {_FETCH.format(name=options.model_name)}, or give the folder of a checkpoint "
+        "as model_name="
     )
+
+
+def _no_name(options: ModelOptions, error: Exception) -> str:
+    return f"model_name={options.model_name!r} is neither a folder nor a name on the Hugging Face Hub ({error})"
+
+
+def _version(options: ModelOptions) -> str:
+    return f" at revision {options.revision!r}" if options.revision else ""
+
+
+def _reason(error: Exception) -> str:
+    return f"{' '.join(str(error).split()) or type(error).__name__:.400}"
 
 
 @contextmanager
@@ -176,10 +232,9 @@ def _translated(options: ModelOptions) -> Iterator[None]:
         raise
     # The loaders raise whatever lies below them, down to the bare Exception of the tokenizers library.
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
         raise kayak.EncoderUnavailableError(
-            f"{options.model_name!r} cannot be loaded: {reason:.400}. Check the name, the folder's files, device= and "
-            "dtype=, and the network if it has to be fetched"
+            f"{options.model_name!r} cannot be loaded: {_reason(error)}. Check the name, the folder's files, device= "
+            "and dtype=, and the network if it has to be fetched"
         ) from error
 
 

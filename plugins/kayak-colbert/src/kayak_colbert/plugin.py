@@ -31,7 +31,7 @@ def open_colbert_encoder(
             Stanford ColBERT, PyLate and sentence-transformers (`MultiVectorEncoder`). Loaded when first needed.
         model: instead of a name, a `MultiVectorEncoder` of sentence-transformers or a `ColBERT` of PyLate.
         device: where it runs, for example "cpu" or "cuda"; an accelerator where there is one, unless given.
-        batch_size: most texts in one forward pass; on a CPU, long texts go in smaller batches, which are faster there.
+        batch_size: most texts in one forward pass; on a CPU, batches are smaller where that saves padding.
         dtype: element type of the weights: "float32", "float16" or "bfloat16"; the checkpoint's own unless given.
         revision: branch, tag or commit on the hub.
         query_length: most tokens of a query, markers included; the checkpoint's own unless given.
