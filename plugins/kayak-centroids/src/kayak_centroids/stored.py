@@ -17,6 +17,8 @@ from kayak_centroids.structure import BuildParameters, CentroidStructure, ListsP
 
 _FORMAT = 1
 
+BoolVector = npt.NDArray[np.bool_]
+
 
 def artifact_name(parameters: BuildParameters) -> str:
     """Return the name under which a store keeps the structure of these parameters."""
@@ -140,12 +142,14 @@ class Attached:
     Attributes:
         structure: serves searches over that index.
         stored: the same with the lists of the index's documents that were not stored.
+        live: for each of its lists, which of their documents are in the index.
         added: how many these were.
         outdated: documents of the lists that are not in the index.
     """
 
     structure: CentroidStructure
     stored: StoredCentroids
+    live: tuple[BoolVector, ...]
     added: int
     outdated: int
 
@@ -166,11 +170,13 @@ def attach(
     fit = np.empty(index.document_count, dtype=np.float32)
     covered = np.zeros(index.document_count, dtype=np.bool_)
     parts = []
+    live: list[BoolVector] = []
     outdated = 0
     for lists in stored.lists:
         place = np.minimum(np.searchsorted(ordered, lists.keys), len(ordered) - 1)
         rows = np.where(ordered[place] == lists.keys, order[place], -1)
         inside = rows >= 0
+        live.append(inside)
         outdated += len(rows) - int(inside.sum())
         covered[rows[inside]] = True
         fit[rows[inside]] = lists.fit[inside]
@@ -185,6 +191,7 @@ def attach(
             found, fit[missing] = assign_documents(part, stored.centroids, executor, advance)
         parts.append(ListsPart(found, missing))
         stored = attrs.evolve(stored, lists=(*stored.lists, StoredLists(keys[missing], found, fit[missing])))
+        live.append(np.ones(len(missing), dtype=np.bool_))
         bytes_read += part.vector_byte_size
         notes.append(
             f"{len(missing)} documents were assigned to the stored centroids for this index alone; "
@@ -198,38 +205,39 @@ def attach(
         bytes_read,
         tuple(notes),
     )
-    return Attached(structure, stored, len(missing), outdated)
+    return Attached(structure, stored, tuple(live), len(missing), outdated)
 
 
-def merged(stored: StoredCentroids, live_keys: Int64Vector) -> StoredCentroids:
+def merged(attached: Attached) -> StoredCentroids:
     """Merge small lists into their neighbours, and leave out documents that are gone from those that are touched.
 
     Lists are merged from the newest on while the older one is at most twice as long, so that a corpus of n documents
     has some log n of them, and each document is rewritten some log n times. Lists of which more than half is gone are
     rewritten too.
     """
-    lists = list(stored.lists)
-    done: list[StoredLists] = []
-    for each in lists:
-        gone = len(each.keys) - int(np.isin(each.keys, live_keys).sum())
-        done.append(_concatenated([each], live_keys, len(stored.centroids)) if 2 * gone > len(each.keys) else each)
-    while len(done) > 1 and len(done[-2].keys) <= 2 * len(done[-1].keys):
-        done[-2:] = [_concatenated(done[-2:], live_keys, len(stored.centroids))]
-    return attrs.evolve(stored, lists=tuple(each for each in done if len(each.keys)))
+    stored = attached.stored
+    count = len(stored.centroids)
+    done: list[tuple[StoredLists, BoolVector]] = []
+    for lists, live in zip(stored.lists, attached.live, strict=True):
+        rewritten = 2 * int(live.sum()) < len(live)
+        done.append(_concatenated([(lists, live)], count) if rewritten else (lists, live))
+    while len(done) > 1 and len(done[-2][1]) <= 2 * len(done[-1][1]):
+        done[-2:] = [_concatenated(done[-2:], count)]
+    return attrs.evolve(stored, lists=tuple(lists for lists, _ in done if len(lists.keys)))
 
 
-def _concatenated(lists: Sequence[StoredLists], live_keys: Int64Vector, centroid_count: int) -> StoredLists:
+def _concatenated(some: Sequence[tuple[StoredLists, BoolVector]], centroid_count: int) -> tuple[StoredLists, BoolVector]:
+    """Make one of several lists, of those documents that live."""
     keys, fits, documents, codes = [], [], [], []
     count = 0
-    for each in lists:
-        live = np.isin(each.keys, live_keys)
+    for lists, live in some:
         number = np.cumsum(live) - 1 + count
-        members, held = each.lists.pairs()
+        members, held = lists.lists.pairs()
         kept = live[members]
         documents.append(number[members[kept]].astype(np.int32))
         codes.append(held[kept])
-        keys.append(each.keys[live])
-        fits.append(each.fit[live])
+        keys.append(lists.keys[live])
+        fits.append(lists.fit[live])
         count += int(live.sum())
-    merged_lists = InvertedLists.from_pairs(np.concatenate(documents), np.concatenate(codes), centroid_count, count)
-    return StoredLists(np.concatenate(keys), merged_lists, np.concatenate(fits))
+    made = InvertedLists.from_pairs(np.concatenate(documents), np.concatenate(codes), centroid_count, count)
+    return StoredLists(np.concatenate(keys), made, np.concatenate(fits)), np.ones(count, dtype=np.bool_)
