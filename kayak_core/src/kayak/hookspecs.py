@@ -104,7 +104,9 @@ class KayakSpecs:
 
             def generate(self, query, index, *, k, executor):
                 scores = kayak.LateScores.from_values(self.kind, index.doc_ids, np.array(index.vector_counts))
-                profile = kayak.SearchStageProfile(self.kind, 0, min(k, len(index)), document_count=index.document_count)
+                profile = kayak.SearchStageProfile(
+                    self.kind, 0, min(k, len(index)), document_count=index.document_count
+                )
                 return kayak.CandidateStageResult.best_of(self, scores, profile, k=k)
 
 

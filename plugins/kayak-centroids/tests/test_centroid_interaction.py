@@ -107,6 +107,24 @@ def test_more_probes_read_more_and_find_more() -> None:
     assert many[1] > few[1]
 
 
+def test_a_plan_is_tuned_over_probes_and_windows() -> None:
+    index = index_of(topical(16, 300, topics=60))
+    queries = [kayak.query(index.document_token_matrix(i) + 0.02) for i in range(120)]
+    generators = [centroid_interaction_candidate_generator(n_probe=probes, n_centroids=64) for probes in (1, 4, 16)]
+    tuned = kayak.tune_plan(
+        index, queries, recall_target=0.8, k=5, generators=generators, candidate_ks=(5, 20, 80, 160)
+    )
+    assert len(tuned.points) == 12
+    assert tuned.plan is not None
+    assert tuned.plan.candidate_generator in generators
+    assert tuned.plan.candidate_k < 160
+    chosen = [point for point in tuned.points if point.candidate_k == 20]
+    few, some, many = (point.dot_products_per_query for point in chosen)
+    lengths = sum(query.vector_count for query in queries) / len(queries)
+    assert 64 * lengths * 0.8 < few < some < many  # centroids are compared by all, and more probes read more postings
+    assert tuned.evaluation is not None
+
+
 def test_equal_seeds_give_equal_centroids_and_others_do_not() -> None:
     matrices = topical(7, 80)
     executor = kayak.find_executor(kayak.NUMPY_REFERENCE_BACKEND)

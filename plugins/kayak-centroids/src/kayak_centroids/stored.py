@@ -226,7 +226,9 @@ def merged(attached: Attached) -> StoredCentroids:
     return attrs.evolve(stored, lists=tuple(lists for lists, _ in done if len(lists.keys)))
 
 
-def _concatenated(some: Sequence[tuple[StoredLists, BoolVector]], centroid_count: int) -> tuple[StoredLists, BoolVector]:
+def _concatenated(
+    some: Sequence[tuple[StoredLists, BoolVector]], centroid_count: int
+) -> tuple[StoredLists, BoolVector]:
     """Make one of several lists, of those documents that live."""
     keys, fits, documents, codes = [], [], [], []
     count = 0
