@@ -125,6 +125,32 @@ def test_a_plan_is_tuned_over_probes_and_windows() -> None:
     assert tuned.evaluation is not None
 
 
+def test_equal_similarities_rank_by_the_lower_centroid() -> None:
+    index = index_of([axis[np.newaxis] for axis in np.eye(8)])
+    executor = kayak.find_executor(kayak.NUMPY_REFERENCE_BACKEND)
+    prepared = CentroidInteraction(n_centroids=8).prepare(index, executor).value
+    queries = np.array([np.zeros(8), np.eye(8)[2] + np.eye(8)[5], np.eye(8)[7]], dtype=np.float32)
+    for count in (1, 3, 7, 8):
+        probed, similarities = prepared.kernels.probe(queries, count)
+        products = queries @ prepared.structure.centroids.T
+        ranked = np.argsort(-products, axis=1, kind="stable")[:, :count]
+        np.testing.assert_array_equal(probed, ranked)
+        np.testing.assert_array_equal(similarities, np.take_along_axis(products, ranked, axis=1))
+
+
+def test_a_window_is_cut_from_the_index_that_was_searched_or_by_id_from_another() -> None:
+    index = index_of(topical(17, 60))
+    found = kayak.generate_candidates(kayak.query(np.ones((2, 24))), index, CentroidInteraction(), k=7)
+    assert found.numbers is not None
+    assert [index.doc_ids[number] for number in found.numbers.tolist()] == list(found.candidate_doc_ids)
+    backwards = index.select(index.doc_ids[::-1])
+    for some in (index, backwards):
+        window = found.select_index(some)
+        assert window.doc_ids == found.candidate_doc_ids
+        for place, number in enumerate(found.numbers.tolist()):
+            np.testing.assert_array_equal(window.document_token_matrix(place), index.document_token_matrix(number))
+
+
 def test_equal_seeds_give_equal_centroids_and_others_do_not() -> None:
     matrices = topical(7, 80)
     executor = kayak.find_executor(kayak.NUMPY_REFERENCE_BACKEND)
