@@ -1,10 +1,11 @@
 """Centroids kept beside a directory store: opening, extending after every upsert, and what that loses.
 
-    python benchmarks/centroid_life_cycle.py [--data COLLECTION] [--upserts N] [--json FILE]
+    python benchmarks/centroid_life_cycle.py [--data COLLECTION] [--passages N] [--upserts N] [--batch N] [--json FILE]
 
-Half of the collection is stored and its centroids are built; the rest arrives in `--upserts` equal batches, each
-followed by `store_centroids`. Recall is that of the exact top 10 in a plan with a window of 200, against centroids that
-are built from the whole collection at once.
+Each document of the collection is cut into `--passages` passages of about equal length, each a document of its own. As
+many as `--upserts` batches do not take are stored at first, and centroids are built from them; the rest arrives in
+batches of `--batch` passages, each followed by `store_centroids`. Recall is that of the exact top 10 in a plan with a
+window of 200, against centroids that are built from all passages at once.
 """
 
 from __future__ import annotations
@@ -16,16 +17,17 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import candidates
 import kayak
 import kayak_centroids
 import minilm_tokens
 import numpy as np
+import numpy.typing as npt
 
 WINDOW = 200
 OPENINGS = 20
+Matrix = npt.NDArray[np.float32]
 
 
 def opening(path: Path, generator: kayak_centroids.CentroidInteraction, backend: str) -> tuple[float, float]:
@@ -44,27 +46,54 @@ def opening(path: Path, generator: kayak_centroids.CentroidInteraction, backend:
     return statistics.median(reading) * 1e3, statistics.median(preparing) * 1e3
 
 
+def passages(collection: candidates.Collection, count: int) -> tuple[list[str], list[Matrix]]:
+    """Cut every document into `count` passages, or one a vector where it has fewer."""
+    ids, matrices = [], []
+    for number, doc_id in enumerate(collection.index.doc_ids):
+        whole = collection.index.document_token_matrix(number)
+        for place, part in enumerate(np.array_split(whole, min(count, len(whole)))):
+            ids.append(f"{doc_id}/{place}")
+            matrices.append(part)
+    return ids, matrices
+
+
+def milliseconds(seconds: list[float]) -> dict[str, float]:
+    """The course of a cost over all batches: medians of its first and last fifth, the mean and the slowest."""
+    fifth = max(1, len(seconds) // 5)
+    return {
+        "first_fifth": statistics.median(seconds[:fifth]) * 1e3,
+        "last_fifth": statistics.median(seconds[-fifth:]) * 1e3,
+        "mean": statistics.mean(seconds) * 1e3,
+        "slowest": max(seconds) * 1e3,
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=minilm_tokens.DEFAULT_DATA, help="collection in BEIR layout")
     parser.add_argument("--cache", type=Path, default=minilm_tokens.DEFAULT_CACHE, help="where token vectors are kept")
+    parser.add_argument("--passages", type=int, default=4, help="passages a document (default: %(default)s)")
     parser.add_argument("--upserts", type=int, default=100, help="batches (default: %(default)s)")
+    parser.add_argument("--batch", type=int, default=100, help="passages of a batch (default: %(default)s)")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     arguments = parser.parse_args()
     collection = candidates.Collection(arguments.data, arguments.cache)
     backend = candidates.MOJO if candidates.MOJO in kayak.available_backends() else candidates.NUMPY
     generator = kayak_centroids.centroid_interaction_candidate_generator()
     plan = kayak_centroids.centroid_search_plan(candidates.DEPTH, WINDOW)
-    ids = collection.index.doc_ids
+    ids, matrices = passages(collection, arguments.passages)
+    first_count = len(ids) - arguments.upserts * arguments.batch
+    if first_count < arguments.batch:
+        parser.error(f"{len(ids)} passages are too few for {arguments.upserts} batches of {arguments.batch}")
+    whole = kayak.documents(ids, matrices).pack()
     exact = [
-        [hit.doc_id for hit in hits]
+        [hit.doc_id for hit in kayak.search(query, whole, k=candidates.DEPTH, backend=backend)]
         for query in collection.asked
-        for hits in (kayak.search(query, collection.index, k=candidates.DEPTH, backend=backend),)
     ]
 
-    def documents(numbers: Any) -> kayak.LateDocuments:
-        matrices = [collection.index.document_token_matrix(number) for number in numbers.tolist()]
-        return kayak.documents([ids[number] for number in numbers.tolist()], matrices)
+    def documents(numbers: npt.NDArray[np.int64]) -> kayak.LateDocuments:
+        chosen = numbers.tolist()
+        return kayak.documents([ids[number] for number in chosen], [matrices[number] for number in chosen])
 
     def recall(index: kayak.LateIndex) -> float:
         found = [
@@ -76,12 +105,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "store"
         order = np.random.default_rng(0).permutation(len(ids))
-        half = len(ids) // 2
         upserts, extensions = [], []
         with kayak.DirectoryLateStore(path) as store:
-            store.upsert(documents(order[:half]))
+            store.upsert(documents(order[:first_count]))
             first = kayak_centroids.store_centroids(store, generator, backend=backend)
-            for batch in np.array_split(order[half:], arguments.upserts):
+            for batch in np.array_split(order[first_count:], arguments.upserts):
                 start = time.perf_counter()
                 store.upsert(documents(batch))
                 upserts.append(time.perf_counter() - start)
@@ -91,19 +119,16 @@ def main() -> None:
             extended = recall(store.load_index())
             pieces = len(store.artifacts.read(store.artifacts.names()[0])) - 1
         reading, preparing = opening(path, generator, backend)
-        fresh = recall(collection.index)
-    tenth = max(1, len(extensions) // 10)
+        fresh = recall(whole)
     figures = {
         "backend": backend,
-        "documents_at_first": half,
+        "documents_at_first": first_count,
         "documents": len(ids),
         "build_seconds_at_first": first.build_seconds,
         "upserts": len(upserts),
-        "documents_an_upsert": round((len(ids) - half) / len(upserts), 1),
-        "extension_ms_first_tenth": statistics.median(extensions[:tenth]) * 1e3,
-        "extension_ms_last_tenth": statistics.median(extensions[-tenth:]) * 1e3,
-        "extension_ms_mean": statistics.mean(extensions) * 1e3,
-        "upsert_ms": statistics.median(upserts) * 1e3,
+        "documents_an_upsert": arguments.batch,
+        "upsert_ms": milliseconds(upserts),
+        "extension_ms": milliseconds(extensions),
         "pieces": pieces,
         "recall_extended": extended,
         "recall_fresh": fresh,

@@ -47,8 +47,8 @@ def by_definition(generator: CentroidInteraction, index: kayak.LateIndex, vector
         for vector in vectors.astype(np.float64):
             similarities = centroids @ vector
             ranked = np.argsort(-similarities, kind="stable")
-            probed = ranked[: max(1, min(generator.n_probe, len(ranked) - 1))]
-            imputed = similarities[ranked[min(generator.n_probe, len(ranked) - 1)]]
+            probed = ranked[: generator.n_probe]
+            imputed = similarities[ranked[: 2 * generator.n_probe][-1]]
             scores[number] += max([imputed, *(similarities[c] for c in probed if int(c) in held)])
     return scores
 
@@ -105,6 +105,50 @@ def test_more_probes_read_more_and_find_more() -> None:
     few, many = measured(1), measured(12)
     assert many[0] > few[0]
     assert many[1] > few[1]
+
+
+def test_a_plan_is_tuned_over_probes_and_windows() -> None:
+    index = index_of(topical(16, 300, topics=60))
+    queries = [kayak.query(index.document_token_matrix(i) + 0.02) for i in range(120)]
+    generators = [centroid_interaction_candidate_generator(n_probe=probes, n_centroids=64) for probes in (1, 4, 16)]
+    tuned = kayak.tune_plan(
+        index, queries, recall_target=0.8, k=5, generators=generators, candidate_ks=(5, 20, 80, 160)
+    )
+    assert len(tuned.points) == 12
+    assert tuned.plan is not None
+    assert tuned.plan.candidate_generator in generators
+    assert tuned.plan.candidate_k < 160
+    chosen = [point for point in tuned.points if point.candidate_k == 20]
+    few, some, many = (point.dot_products_per_query for point in chosen)
+    lengths = sum(query.vector_count for query in queries) / len(queries)
+    assert 64 * lengths * 0.8 < few < some < many  # centroids are compared by all, and more probes read more postings
+    assert tuned.evaluation is not None
+
+
+def test_equal_similarities_rank_by_the_lower_centroid() -> None:
+    index = index_of([axis[np.newaxis] for axis in np.eye(8)])
+    executor = kayak.find_executor(kayak.NUMPY_REFERENCE_BACKEND)
+    prepared = CentroidInteraction(n_centroids=8).prepare(index, executor).value
+    queries = np.array([np.zeros(8), np.eye(8)[2] + np.eye(8)[5], np.eye(8)[7]], dtype=np.float32)
+    for count in (1, 3, 7, 8):
+        probed, similarities = prepared.kernels.probe(queries, count)
+        products = queries @ prepared.structure.centroids.T
+        ranked = np.argsort(-products, axis=1, kind="stable")[:, :count]
+        np.testing.assert_array_equal(probed, ranked)
+        np.testing.assert_array_equal(similarities, np.take_along_axis(products, ranked, axis=1))
+
+
+def test_a_window_is_cut_from_the_index_that_was_searched_or_by_id_from_another() -> None:
+    index = index_of(topical(17, 60))
+    found = kayak.generate_candidates(kayak.query(np.ones((2, 24))), index, CentroidInteraction(), k=7)
+    assert found.numbers is not None
+    assert [index.doc_ids[number] for number in found.numbers.tolist()] == list(found.candidate_doc_ids)
+    backwards = index.select(index.doc_ids[::-1])
+    for some in (index, backwards):
+        window = found.select_index(some)
+        assert window.doc_ids == found.candidate_doc_ids
+        for place, number in enumerate(found.numbers.tolist()):
+            np.testing.assert_array_equal(window.document_token_matrix(place), index.document_token_matrix(number))
 
 
 def test_equal_seeds_give_equal_centroids_and_others_do_not() -> None:
@@ -247,7 +291,7 @@ def test_centroids_that_lose_their_members_move() -> None:
     assert report.mean_cosine > 0.9
 
 
-@pytest.mark.parametrize(("vectors", "centroids"), [(1, 2), (1_100_000, 2048), (2_980_000, 4096), (10**9, 65536)])
+@pytest.mark.parametrize(("vectors", "centroids"), [(1, 4), (1_100_000, 4096), (2_980_000, 8192), (10**9, 131072)])
 def test_the_number_of_centroids_follows_the_square_root(vectors: int, centroids: int) -> None:
     assert kayak_centroids.default_centroid_count(vectors) == centroids
 

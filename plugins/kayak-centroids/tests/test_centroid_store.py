@@ -96,7 +96,7 @@ def test_documents_written_since_are_assigned_and_then_kept(store: kayak.Directo
         ranked = np.argsort(-similarities, axis=1, kind="stable")
         probed = [set(row[:4].tolist()) & set(held.tolist()) for row in ranked]
         best = [
-            max([row[order[4]], *(row[c] for c in some)])
+            max([row[order[:8][-1]], *(row[c] for c in some)])
             for row, order, some in zip(similarities, ranked, probed, strict=True)
         ]
         assert kept.scores.values[number] == pytest.approx(sum(best), abs=1e-5)

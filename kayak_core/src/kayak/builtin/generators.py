@@ -39,18 +39,17 @@ class ExactFullScan(CandidateGenerator):
         """Score all documents and keep the `k` best; see `CandidateGenerator.generate`."""
         values = score_index(executor, LateQueryBatch((query,)), index)[0]
         scores = LateScores(executor.name, index.doc_ids, values, query.vector_count)
-        hits = scores.topk(k)
         profile = SearchStageProfile(
             self.kind,
             0,
-            len(hits),
+            min(k, index.document_count),
             query_vector_count=query.vector_count,
             document_count=index.document_count,
             document_vector_count=index.total_vector_count,
             bytes_read=index.vector_byte_size,
             executor=executor.name,
         )
-        return CandidateStageResult(self, scores, hits, profile)
+        return CandidateStageResult.best_of(self, scores, profile, k=k)
 
 
 @attrs.frozen
@@ -78,11 +77,10 @@ class DocumentProxy(CandidateGenerator):
         query_proxy = vectors[: self.query_vector_budget or None].mean(axis=0, dtype=np.float64)
         values = proxies @ query_proxy.astype(np.float32)
         scores = LateScores.from_values(self.kind, index.doc_ids, values)
-        hits = scores.topk(k)
         profile = SearchStageProfile(
             self.kind,
             0,
-            len(hits),
+            min(k, index.document_count),
             query_vector_count=1,
             document_count=index.document_count,
             document_vector_count=index.document_count,
@@ -91,7 +89,7 @@ class DocumentProxy(CandidateGenerator):
             f"{index.document_count} documents",
             preparation_seconds=prepared.elapsed_seconds if prepared.built_now else 0.0,
         )
-        return CandidateStageResult(self, scores, hits, profile)
+        return CandidateStageResult.best_of(self, scores, profile, k=k)
 
 
 def _index_proxies(index: LateIndex, budget: int) -> Float32Matrix:

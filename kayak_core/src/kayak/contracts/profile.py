@@ -44,6 +44,7 @@ class SearchStageProfile:
         preparation: what was built once for the whole index before the stage could run, or None.
         preparation_seconds: time that building it took; 0.0 where an earlier search had built it.
         notes: facts worth knowing, for example which filter operators were evaluated in the client.
+        posting_count: entries of inverted lists read.
     """
 
     stage_name: str
@@ -60,3 +61,4 @@ class SearchStageProfile:
     preparation: str | None = None
     preparation_seconds: float = 0.0
     notes: tuple[str, ...] = ()
+    posting_count: int = 0

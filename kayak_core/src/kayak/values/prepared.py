@@ -37,11 +37,11 @@ class PreparedArtifacts:
         with self._lock:
             known = self._artifacts.get(key)
             if known is not None:
-                return attrs.evolve(known, built_now=False)
+                return known
             start = time.perf_counter()
             value = build()
             prepared = Prepared(value, time.perf_counter() - start, built_now=True)
-            self._artifacts[key] = prepared
+            self._artifacts[key] = attrs.evolve(prepared, built_now=False)
             return prepared
 
     def __reduce__(self) -> tuple[type[PreparedArtifacts], tuple[()]]:

@@ -16,6 +16,9 @@ from kayak_centroids.structure import BuildParameters, CentroidStructure, build_
 _BATCH_BYTES = 256 << 20
 """Scores computed at a time for a batch of queries."""
 
+_IMPUTED_RANK = 2
+"""Whose similarity a document without a probed centroid gets: that of the centroid of rank this times `n_probe`."""
+
 
 def _whole(minimum: int) -> Any:
     def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -40,8 +43,8 @@ class CentroidInteraction(kayak.CandidateGenerator):
     """Scores documents by the centroids of their token vectors, reading only the lists that a query probes.
 
     Each query vector probes its `n_probe` most similar centroids. A document gets the similarity of the best probed
-    centroid that holds one of its vectors, or that of the first centroid that was not probed, which is an upper bound;
-    the score is the sum over query vectors. Centroid interaction is PLAID's (arXiv 2205.09707), imputing missing
+    centroid that holds one of its vectors; where none does, that of the centroid of rank 2 · `n_probe` is imputed. The
+    score is the sum over query vectors. Centroid interaction is PLAID's (arXiv 2205.09707), imputing missing
     similarities XTR's (arXiv 2304.01982) and WARP's (arXiv 2501.17788).
 
     Centroids and lists are built once an index, in time proportional to vectors × centroids. Vectors are best of unit
@@ -67,8 +70,8 @@ class CentroidInteraction(kayak.CandidateGenerator):
     n_probe: int = attrs.field(default=16, validator=_whole(1))
     n_centroids: int | None = attrs.field(default=None, validator=attrs.validators.optional(_whole(1)))
     seed: int = attrs.field(default=0, validator=_whole(0))
-    iterations: int = attrs.field(default=6, validator=_whole(1))
-    sample_per_centroid: int = attrs.field(default=48, validator=_whole(1))
+    iterations: int = attrs.field(default=4, validator=_whole(1))
+    sample_per_centroid: int = attrs.field(default=24, validator=_whole(1))
 
     def prepare(
         self, index: kayak.LateIndex, executor: kayak.Executor, *, show_progress: bool | None = None
@@ -148,6 +151,7 @@ class CentroidInteraction(kayak.CandidateGenerator):
                     min(k, index.document_count),
                     query_vector_count=batch.queries[place].vector_count,
                     document_count=index.document_count,
+                    document_vector_count=len(structure.centroids),
                     bytes_read=structure.centroids.nbytes
                     + 4 * int(touched[place])
                     + (structure.bytes_read if built_now else 0),
@@ -158,21 +162,21 @@ class CentroidInteraction(kayak.CandidateGenerator):
                         f"{int(touched[place])} postings read of {structure.posting_count}",
                         *structure.notes,
                     ),
+                    posting_count=int(touched[place]),
                 )
                 values.flags.writeable = False
                 found = kayak.LateScores(self.kind, index.doc_ids, values)  # ids and values align: nothing to check
-                results.append(kayak.CandidateStageResult(self, found, found.topk(k), profile))
+                results.append(kayak.CandidateStageResult.best_of(self, found, profile, k=k))
         return tuple(results)
 
     def _probe(
         self, centroids: PreparedCentroids, query_vectors: Float32Matrix
     ) -> tuple[Int32Matrix, Float32Matrix, Float32Matrix]:
         """Return the probed centroids, what each adds to a document over the imputed similarity, and the latter."""
-        count = min(self.n_probe + 1, len(centroids.structure.centroids))
+        probes = min(self.n_probe, len(centroids.structure.centroids))
+        count = min(_IMPUTED_RANK * self.n_probe, len(centroids.structure.centroids))
         probed, similarities = centroids.kernels.probe(query_vectors, count)
         imputed = similarities[:, -1]
-        # The last one is not probed: a document that holds it and no better one gets its similarity anyway.
-        probes = max(1, count - 1)
         return (
             np.ascontiguousarray(probed[:, :probes]),
             np.ascontiguousarray(similarities[:, :probes] - imputed[:, np.newaxis]),

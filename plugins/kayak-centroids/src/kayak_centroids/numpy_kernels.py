@@ -39,9 +39,14 @@ class NumpyCentroidKernels:
         products = query_vectors @ self._columns
         if count < products.shape[1]:
             threshold = np.partition(products, products.shape[1] - count, axis=1)[:, -count, np.newaxis]
-            # Everything above the threshold is in, and the lowest numbers of those equal to it.
-            rank = (products > threshold).astype(np.int8) + (products >= threshold)
-            chosen = np.sort(np.argsort(-rank, axis=1, kind="stable")[:, :count], axis=1)
+            reached = products >= threshold
+            if int(reached.sum()) > count * len(products):
+                # Everything above the threshold is in, and the lowest numbers of those equal to it.
+                ties = reached & (products == threshold)
+                surplus = reached.sum(axis=1, keepdims=True) - count
+                left = ties.sum(axis=1, keepdims=True) - surplus
+                reached &= ~ties | (np.cumsum(ties, axis=1) <= left)
+            chosen = np.nonzero(reached)[1].reshape(-1, count)
         else:
             chosen = np.broadcast_to(np.arange(count), products.shape)
         similarities = np.take_along_axis(products, chosen, axis=1)

@@ -6,7 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from kayak.typing import Int64Vector
+
+BoolVector = npt.NDArray[np.bool_]
 
 
 class Piece(Protocol):
@@ -37,7 +40,9 @@ class KeyPlaces:
         return np.where(self._ordered[place] == keys, self._order[place], -1)
 
 
-def merged_pieces(pieces: Sequence[P], live_keys: Int64Vector, joined: Callable[[Sequence[P]], P]) -> tuple[P, ...]:
+def merged_pieces(
+    pieces: Sequence[P], live: Sequence[BoolVector], joined: Callable[[Sequence[P], Sequence[BoolVector]], P]
+) -> tuple[P, ...]:
     """Merge small pieces into their neighbours, and leave out documents that are gone from those that are touched.
 
     Pieces are merged from the newest on while the older one is at most twice as long, so that a corpus of n documents
@@ -46,13 +51,17 @@ def merged_pieces(pieces: Sequence[P], live_keys: Int64Vector, joined: Callable[
 
     Args:
         pieces: the oldest first.
-        live_keys: keys of the documents that are still there.
-        joined: makes one piece of several, without documents that are gone.
+        live: for each piece, which of its documents are still there.
+        joined: makes one piece of several, of the documents that are still there.
     """
-    done: list[P] = []
-    for each in pieces:
-        gone = len(each.keys) - int(np.isin(each.keys, live_keys).sum())
-        done.append(joined([each]) if 2 * gone > len(each.keys) else each)
-    while len(done) > 1 and len(done[-2].keys) <= 2 * len(done[-1].keys):
-        done[-2:] = [joined(done[-2:])]
-    return tuple(each for each in done if len(each.keys))
+    done: list[tuple[P, BoolVector]] = []
+
+    def together(some: Sequence[tuple[P, BoolVector]]) -> tuple[P, BoolVector]:
+        made = joined([piece for piece, _ in some], [there for _, there in some])
+        return made, np.ones(len(made.keys), dtype=np.bool_)
+
+    for each, there in zip(pieces, live, strict=True):
+        done.append(together([(each, there)]) if 2 * int(there.sum()) < len(there) else (each, there))
+    while len(done) > 1 and len(done[-2][1]) <= 2 * len(done[-1][1]):
+        done[-2:] = [together(done[-2:])]
+    return tuple(each for each, _ in done if len(each.keys))

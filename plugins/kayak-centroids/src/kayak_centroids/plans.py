@@ -14,8 +14,8 @@ def centroid_interaction_candidate_generator(
     n_probe: int = 16,
     n_centroids: int | None = None,
     seed: int = 0,
-    iterations: int = 6,
-    sample_per_centroid: int = 48,
+    iterations: int = 4,
+    sample_per_centroid: int = 24,
 ) -> CentroidInteraction:
     """Return the generator that scores documents by the centroids of their token vectors.
 

@@ -8,11 +8,10 @@ from typing import Any
 import attrs
 import kayak
 import numpy as np
-import numpy.typing as npt
 from kayak.typing import Float32Matrix, Float32Vector, Int64Vector
 
 from kayak_centroids.fit import CentroidFit
-from kayak_centroids.pieces import KeyPlaces, merged_pieces
+from kayak_centroids.pieces import BoolVector, KeyPlaces, merged_pieces
 from kayak_centroids.postings import InvertedLists
 from kayak_centroids.structure import BuildParameters, CentroidStructure, ListsPart, assign_documents
 
@@ -141,12 +140,14 @@ class Attached:
     Attributes:
         structure: serves searches over that index.
         stored: the same with the lists of the index's documents that were not stored.
+        live: for each of its lists, which of their documents are in the index.
         added: how many these were.
         outdated: documents of the lists that are not in the index.
     """
 
     structure: CentroidStructure
     stored: StoredCentroids
+    live: tuple[BoolVector, ...]
     added: int
     outdated: int
 
@@ -166,10 +167,12 @@ def attach(
     fit = np.empty(index.document_count, dtype=np.float32)
     covered = np.zeros(index.document_count, dtype=np.bool_)
     parts = []
+    live: list[BoolVector] = []
     outdated = 0
     for lists in stored.lists:
         rows = places.rows(lists.keys)
         inside = rows >= 0
+        live.append(inside)
         outdated += len(rows) - int(inside.sum())
         covered[rows[inside]] = True
         fit[rows[inside]] = lists.fit[inside]
@@ -184,6 +187,7 @@ def attach(
             found, fit[missing] = assign_documents(part, stored.centroids, executor, advance)
         parts.append(ListsPart(found, missing))
         stored = attrs.evolve(stored, lists=(*stored.lists, StoredLists(keys[missing], found, fit[missing])))
+        live.append(np.ones(len(missing), dtype=np.bool_))
         bytes_read += part.vector_byte_size
         notes.append(
             f"{len(missing)} documents were assigned to the stored centroids for this index alone; "
@@ -197,30 +201,31 @@ def attach(
         bytes_read,
         tuple(notes),
     )
-    return Attached(structure, stored, len(missing), outdated)
+    return Attached(structure, stored, tuple(live), len(missing), outdated)
 
 
-def merged(stored: StoredCentroids, live_keys: Int64Vector) -> StoredCentroids:
+def merged(attached: Attached) -> StoredCentroids:
     """Merge small lists into their neighbours, without documents that are gone; see `pieces.merged_pieces`."""
+    stored = attached.stored
 
-    def joined(some: Sequence[StoredLists]) -> StoredLists:
-        return _concatenated(some, live_keys, len(stored.centroids))
+    def joined(some: Sequence[StoredLists], live: Sequence[BoolVector]) -> StoredLists:
+        return _concatenated(some, live, len(stored.centroids))
 
-    return attrs.evolve(stored, lists=merged_pieces(stored.lists, live_keys, joined))
+    return attrs.evolve(stored, lists=merged_pieces(stored.lists, attached.live, joined))
 
 
-def _concatenated(lists: Sequence[StoredLists], live_keys: Int64Vector, centroid_count: int) -> StoredLists:
+def _concatenated(some: Sequence[StoredLists], live: Sequence[BoolVector], centroid_count: int) -> StoredLists:
+    """Make one of several lists, of those documents that live."""
     keys, fits, documents, codes = [], [], [], []
     count = 0
-    for each in lists:
-        live = np.isin(each.keys, live_keys)
-        number = np.cumsum(live) - 1 + count
+    for each, there in zip(some, live, strict=True):
+        number = np.cumsum(there) - 1 + count
         members, held = each.lists.pairs()
-        kept = live[members]
+        kept = there[members]
         documents.append(number[members[kept]].astype(np.int32))
         codes.append(held[kept])
-        keys.append(each.keys[live])
-        fits.append(each.fit[live])
-        count += int(live.sum())
-    merged_lists = InvertedLists.from_pairs(np.concatenate(documents), np.concatenate(codes), centroid_count, count)
-    return StoredLists(np.concatenate(keys), merged_lists, np.concatenate(fits))
+        keys.append(each.keys[there])
+        fits.append(each.fit[there])
+        count += int(there.sum())
+    made = InvertedLists.from_pairs(np.concatenate(documents), np.concatenate(codes), centroid_count, count)
+    return StoredLists(np.concatenate(keys), made, np.concatenate(fits))

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from kayak.typing import Int64Vector
 
 from kayak_centroids.codes import CodedDocuments, IndexCodes, add_codes, mean_fit
-from kayak_centroids.pieces import KeyPlaces, merged_pieces
+from kayak_centroids.pieces import BoolVector, KeyPlaces, merged_pieces
 from kayak_centroids.residuals import ResidualCodes, ResidualQuantiser
 from kayak_centroids.structure import BuildParameters
 
@@ -131,12 +131,14 @@ class AttachedCodes:
     Attributes:
         codes: serve searches over that index.
         stored: the same with the codes of the index's documents that were not stored.
-        added: how many these were.
+        live: for each of its pieces, which of their documents are in the index.
+        added: how many were not stored.
         outdated: documents with stored codes that are not in the index.
     """
 
     codes: IndexCodes
     stored: StoredCodes
+    live: tuple[BoolVector, ...]
     added: int
     outdated: int
 
@@ -155,10 +157,12 @@ def attach_codes(
     places = KeyPlaces(keys)
     part_of = np.full(index.document_count, -1, dtype=np.int64)
     place_of = np.zeros(index.document_count, dtype=np.int64)
+    live: list[BoolVector] = []
     outdated = 0
     for number, piece in enumerate(stored.pieces):
         rows = places.rows(piece.keys)
-        inside = np.flatnonzero(rows >= 0)
+        live.append(rows >= 0)
+        inside = np.flatnonzero(live[-1])
         outdated += len(rows) - len(inside)
         part_of[rows[inside]] = number
         place_of[rows[inside]] = inside
@@ -173,6 +177,7 @@ def attach_codes(
         part_of[missing] = len(stored.pieces)
         place_of[missing] = np.arange(len(missing))
         stored = attrs.evolve(stored, pieces=(*stored.pieces, StoredPiece(keys[missing], added)))
+        live.append(np.ones(len(missing), dtype=np.bool_))
         read += some.vector_byte_size
         notes.append(
             f"{len(missing)} documents were coded over the stored centroids for this index alone; "
@@ -180,20 +185,15 @@ def attach_codes(
         )
     parts = tuple(piece.documents for piece in stored.pieces)
     codes = IndexCodes(stored.quantiser, parts, part_of, place_of, stored.built_by, read, tuple(notes))
-    return AttachedCodes(codes, stored, len(missing), outdated)
+    return AttachedCodes(codes, stored, tuple(live), len(missing), outdated)
 
 
-def merged_codes(stored: StoredCodes, live_keys: Int64Vector) -> StoredCodes:
+def merged_codes(attached: AttachedCodes) -> StoredCodes:
     """Merge small pieces into their neighbours, without documents that are gone; see `pieces.merged_pieces`."""
-
-    def joined(some: Sequence[StoredPiece]) -> StoredPiece:
-        return _joined(some, live_keys)
-
-    return attrs.evolve(stored, pieces=merged_pieces(stored.pieces, live_keys, joined))
+    return attrs.evolve(attached.stored, pieces=merged_pieces(attached.stored.pieces, attached.live, _joined))
 
 
-def _joined(pieces: Sequence[StoredPiece], live_keys: Int64Vector) -> StoredPiece:
-    kept = [np.isin(piece.keys, live_keys) for piece in pieces]
+def _joined(pieces: Sequence[StoredPiece], kept: Sequence[BoolVector]) -> StoredPiece:
     counts = [np.diff(piece.documents.offsets) for piece in pieces]
     rows = [np.flatnonzero(np.repeat(live, count)) for live, count in zip(kept, counts, strict=True)]
     codes = [piece.documents.codes.take(chosen) for piece, chosen in zip(pieces, rows, strict=True)]

@@ -66,7 +66,7 @@ def store_centroids(
         attached = attach(StoredCentroids.of_parts(name, parts), index, keys, executor, show_progress)
         structure, stored = attached.structure, attached.stored
         if attached.added or attached.outdated:
-            stored = merged(stored, keys)
+            stored = merged(attached)
             wanted = stored.as_parts()
             if [part.file for part in wanted] != [part.file for part in parts]:
                 store.artifacts.write(name, wanted, seen=parts)

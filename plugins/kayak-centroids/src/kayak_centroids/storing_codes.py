@@ -149,7 +149,7 @@ def store_codes(
         attached = attach_codes(StoredCodes.of_parts(name, parts), index, keys, executor, show_progress)
         codes, stored = attached.codes, attached.stored
         if attached.added or attached.outdated:
-            stored = merged_codes(stored, keys)
+            stored = merged_codes(attached)
             wanted = stored.as_parts()
             if [part.file for part in wanted] != [part.file for part in parts]:
                 store.artifacts.write(name, wanted, seen=parts)

@@ -16,8 +16,8 @@ from kayak_centroids.numpy_kernels import centroid_kernels, kernels_name
 from kayak_centroids.postings import InvertedLists, distinct_pairs
 from kayak_centroids.tokens import sample_tokens, stream_tokens
 
-_COUNT_FACTOR = 2.2
-"""Centroids a square root of token vectors: 2,048 for 1.1 million vectors, 4,096 for 3 million."""
+_COUNT_FACTOR = 4.4
+"""Centroids a square root of token vectors: 4,096 for 1.1 million vectors, 8,192 for 3 million."""
 
 
 @attrs.frozen(kw_only=True)
@@ -79,17 +79,17 @@ class CentroidStructure:
         )
         return lengths
 
-    @property
+    @cached_property
     def posting_count(self) -> int:
         """Entries of all lists."""
         return sum(len(part.lists.documents) for part in self.parts)
 
-    @property
+    @cached_property
     def byte_size(self) -> int:
         """Bytes of the structure."""
         return self.centroids.nbytes + self.fit.values.nbytes + sum(part.lists.byte_size for part in self.parts)
 
-    @property
+    @cached_property
     def description(self) -> str:
         """One line for profiles."""
         return (
@@ -97,7 +97,7 @@ class CentroidStructure:
             f"{self.byte_size} bytes, built by {self.built_by}"
         )
 
-    @property
+    @cached_property
     def notes(self) -> tuple[str, ...]:
         """What a user should know: where the structure comes from, and whether some documents fit badly."""
         tail = len(self.fit.tail)
@@ -135,7 +135,7 @@ class CentroidStructure:
 
 
 def default_centroid_count(vector_count: int) -> int:
-    """Return how many centroids serve this many token vectors: the power of two nearest to 2.2 square roots."""
+    """Return how many centroids serve this many token vectors: the power of two nearest to 4.4 square roots."""
     return 1 << max(0, round(float(np.log2(_COUNT_FACTOR * np.sqrt(vector_count)))))
 
 

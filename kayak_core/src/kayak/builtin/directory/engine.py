@@ -126,8 +126,8 @@ class DirectoryEngine:
     @contextmanager
     def writing(self) -> Iterator[tuple[sqlite3.Connection, StoreWriter]]:
         """Hold the write lock for one transaction, then note that it was acknowledged."""
+        acknowledged = read_mark(self.folder)
         with acknowledging(self.folder) as acknowledge:
-            acknowledged = read_mark(self.folder)
             with self._pool.transaction("IMMEDIATE") as connection:
                 meta = checked_meta(connection, self.catalog, acknowledged)
                 state = self._state

@@ -80,11 +80,10 @@ def prepare_folder(folder: Path, *, create: bool, meta: Meta) -> None:
 
 
 def _create(folder: Path, meta: Meta) -> None:
-    """Create an empty store; the catalog appears last and whole, so a kill leaves no half of a store."""
+    """Create an empty store; mark and catalog appear whole, the catalog last, so a kill leaves no half of a store."""
     (folder / SEGMENTS).mkdir(parents=True, exist_ok=True)
     if not (folder / MARK).exists():
-        with acknowledging(folder) as acknowledge:
-            acknowledge(0)
+        _create_mark(folder)
     building = folder / f"{_NEW}{uuid.uuid4().hex}"
     try:
         with (
@@ -92,16 +91,36 @@ def _create(folder: Path, meta: Meta) -> None:
             closing(sqlite3.connect(building, isolation_level=None)) as connection,
         ):
             write_schema(connection, meta)
-        try:
-            os.link(building, catalog_path(folder))
-        except OSError:
-            if catalog_path(folder).exists():  # another process created the store at the same time; use that one
-                return
-            building.rename(catalog_path(folder))  # a file system without hard links
+        _put_in_place(building, catalog_path(folder))
         sync_folder(folder)
         sync_folder(folder.parent)
     finally:
         building.unlink(missing_ok=True)
+
+
+def _create_mark(folder: Path) -> None:
+    building = folder / f"{_NEW}{uuid.uuid4().hex}"
+    try:
+        with building.open("xb") as file:
+            file.write(_packed_mark(0))
+            file.flush()
+            os.fsync(file.fileno())
+        _put_in_place(building, folder / MARK)
+    finally:
+        building.unlink(missing_ok=True)
+
+
+def _put_in_place(building: Path, path: Path) -> None:
+    """Give a whole file its name, unless another process that creates the store has done so: then that one counts."""
+    try:
+        os.link(building, path)
+    except OSError:
+        if not path.exists():
+            building.rename(path)  # a file system without hard links
+
+
+def _packed_mark(generation: int) -> bytes:
+    return _mark.pack(_MARK_MAGIC, generation, zlib.crc32(generation.to_bytes(8, "little")))
 
 
 def remove_unfinished_catalogs(folder: Path) -> None:
@@ -130,14 +149,10 @@ def acknowledging(folder: Path) -> Iterator[Callable[[int], None]]:
     """
     path = folder / MARK
     with file_errors(path, "write"):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_BINARY", 0))
 
     def acknowledge(generation: int) -> None:
-        os.write(descriptor, _mark.pack(_MARK_MAGIC, generation, zlib.crc32(generation.to_bytes(8, "little"))))
-        if (
-            not generation
-        ):  # the file is new; later writes replace bytes in place, and may reach the disk when they like
-            os.fsync(descriptor)
+        os.write(descriptor, _packed_mark(generation))  # in place: it may reach the disk when it likes
 
     try:
         yield acknowledge
