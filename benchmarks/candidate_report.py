@@ -18,7 +18,7 @@ from candidate_comparison import NAMES, comparisons
 from candidate_measures import Figures
 from candidate_picture import octets, picture
 
-SHOWN = ((8, 100), (8, 200), (16, 200), (16, 400), (32, 400))
+SHOWN = ((8, 100), (16, 100), (16, 150), (16, 200), (16, 400), (32, 400))
 SHOWN_SIZES = (10**6, 10**7, 10**8)
 PLACE = re.compile(r"(<!-- candidates: (\w+)[^>]*-->\n).*?(<!-- end -->)", re.DOTALL)
 

@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 import kayak
 import numpy as np
+import numpy.typing as npt
 from kayak.typing import Float32Matrix, Float32Vector, Int64Vector
 
 from kayak_centroids.fit import CentroidFit
