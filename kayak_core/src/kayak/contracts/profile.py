@@ -44,6 +44,8 @@ class SearchStageProfile:
         preparation: what was built once for the whole index before the stage could run, or None.
         preparation_seconds: time that building it took; 0.0 where an earlier search had built it.
         notes: facts worth knowing, for example which filter operators were evaluated in the client.
+        vector_dtype: stored element type of the document vectors that the scores come from, or None where there were
+            none or the stage cannot tell.
     """
 
     stage_name: str
@@ -60,3 +62,4 @@ class SearchStageProfile:
     preparation: str | None = None
     preparation_seconds: float = 0.0
     notes: tuple[str, ...] = ()
+    vector_dtype: str | None = None
