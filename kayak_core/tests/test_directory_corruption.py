@@ -540,7 +540,8 @@ def test_a_missing_or_foreign_catalog(copy: Path) -> None:
 def test_a_newer_format(copy: Path) -> None:
     edit(copy, "PRAGMA user_version = 9", "UPDATE meta SET created_by = '7.2.0'")
     with pytest.raises(
-        StoreVersionError, match=r"store format 9, written by kayak 7\.2\.0; .*format 1\. Upgrade with `pip install"
+        StoreVersionError,
+        match=r"store format 9, written by kayak 7\.2\.0; .*formats up to 2\. Upgrade with `pip install",
     ):
         kayak.DirectoryLateStore(copy)
     edit(copy, "DROP TABLE meta")

@@ -71,15 +71,21 @@ def widen_run[T: DType](source: Elements[T], target: Floats, count: Int):
 
 
 @no_inline
-def decode_rows(
-    codes: Elements[I8], stride: Int, scales: Bytes, scales_stride: Int, target: Floats, rows: Int, dim: Int
-):
+def decode_rows[
+    DIM: Int
+](codes: Elements[I8], stride: Int, scales: Bytes, scales_stride: Int, target: Floats, rows: Int, runtime_dim: Int):
     """Writes code * scale of `rows` rows to `target`, one below the other. Strides are bytes from row to row."""
+    comptime STEP = 4 * WIDTH
+    var dim = DIM if DIM > 0 else runtime_dim
     for row in range(rows):
         var source = codes.unsafe_offset(row * stride)
         var into = target.unsafe_offset(row * dim)
         var scale = scale_at(scales.unsafe_offset(row * scales_stride))
         var i = 0
+        while i + STEP <= dim:
+            comptime for u in range(STEP // WIDTH):
+                into.unsafe_store[alignment=4](i + u * WIDTH, load[I8, WIDTH](source, i + u * WIDTH) * scale)
+            i += STEP
         while i + WIDTH <= dim:
             into.unsafe_store[alignment=4](i, load[I8, WIDTH](source, i) * scale)
             i += WIDTH

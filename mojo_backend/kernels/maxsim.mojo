@@ -73,32 +73,33 @@ def accumulate[
 
 
 @always_inline
-def prefetch_ahead[COORDINATES: Int](ahead: Bytes):
-    """Asks for the bytes that COORDINATES float32 elements take, more than enough for float16."""
-    comptime for line in range(ceildiv(COORDINATES * 4, CACHE_LINE)):
+def prefetch_ahead[COUNT: Int](ahead: Bytes):
+    """Asks for COUNT bytes."""
+    comptime for line in range(ceildiv(COUNT, CACHE_LINE)):
         prefetch[PrefetchOptions().for_read().high_locality().to_data_cache()](ahead.unsafe_offset(line * CACHE_LINE))
 
 
 @no_inline
 def block[
-    T: DType, DIM: Int, V: Int, R: Int
+    T: DType, DIM: Int, V: Int, R: Int, STORED: Int = 4
 ](
     panel: Floats, rows: Elements[T], runtime_dim: Int, scale: Float32, ahead: Bytes, ahead_step: Int, maxima: Floats
 ):
     """Folds R document tokens into the maxima of a panel's first V * WIDTH query tokens. DIM 0: known at run time.
 
-    Tokens of int8 have one scale: they come here one at a time.
+    Tokens that are still int8 have one scale: they come here one at a time. STORED is at least the bytes that an element
+    takes where it is stored, from which follows how much to prefetch.
     """
     var sums = Array[Lanes, V * R](fill=Lanes(0))
     var k = 0
     comptime if DIM > 0:
         while k < DIM:
-            prefetch_ahead[UNROLL * R](ahead.unsafe_offset(k * ahead_step))
+            prefetch_ahead[UNROLL * R * STORED](ahead.unsafe_offset(k * ahead_step))
             accumulate[T, V, R, UNROLL](panel, rows, DIM, k, sums, scale)
             k += UNROLL
     else:
         while k + GENERAL_UNROLL <= runtime_dim:
-            prefetch_ahead[GENERAL_UNROLL * R](ahead.unsafe_offset(k * ahead_step))
+            prefetch_ahead[GENERAL_UNROLL * R * STORED](ahead.unsafe_offset(k * ahead_step))
             accumulate[T, V, R, GENERAL_UNROLL](panel, rows, runtime_dim, k, sums, scale)
             k += GENERAL_UNROLL
         while k < runtime_dim:
@@ -120,6 +121,7 @@ def multiply_tile[
     `stored` is where the tokens come from, `next` where the tokens after them start: what to prefetch.
     """
     comptime MOST = ROWS if DIM > 0 else GENERAL_ROWS
+    comptime NEAR = 1 if STORED == 1 else 4  # float16 shares the code of float32
     var row = 0
     while row < count:
         var left = count - row
@@ -134,7 +136,7 @@ def multiply_tile[
             ahead = next.unsafe_offset(row * dim * STORED)
         comptime for r in range(1, MOST + 1):
             if size == r:
-                block[F32, DIM, V, r](panel, here, dim, 1, ahead, r * STORED, maxima)
+                block[F32, DIM, V, r, NEAR](panel, here, dim, 1, ahead, r * STORED, maxima)
         row += size
 
 
@@ -232,7 +234,7 @@ def scan[
                     token += 1
                     continue
                 comptime if T == I8:
-                    decode_rows(
+                    decode_rows[DIM](
                         rebind[Elements[I8]](rows), stride, token_scales, scales_stride, scratch, count, dim
                     )
                 else:

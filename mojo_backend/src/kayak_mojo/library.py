@@ -14,7 +14,7 @@ from kayak_mojo.manifest import ABI_VERSION, Manifest, ManifestError, library_pa
 _ADDRESS, _INT = ctypes.c_void_p, ctypes.c_ssize_t
 # panels, panel_count, query_offsets, query_count, vectors, offsets, positions, lo, hi, dim, maxima, out, out_stride
 _MAXSIM = (_ADDRESS, _INT, _ADDRESS, _INT, _ADDRESS, _ADDRESS, _ADDRESS, _INT, _INT, _INT, _ADDRESS, _ADDRESS, _INT)
-# panels, panel_count, query_offsets, query_count, codes, codes_stride, scales, scales_stride, and from offsets on as above
+# panels, panel_count, query_offsets, query_count, codes, codes_stride, scales, scales_stride, offsets, … as above
 _MAXSIM_CODES = (*_MAXSIM[:5], _INT, _ADDRESS, _INT, *_MAXSIM[5:])
 # panels, panel_count, vectors, lo, hi, dim, codes, similarities
 _ASSIGN = (_ADDRESS, _INT, _ADDRESS, _INT, _INT, _INT, _ADDRESS, _ADDRESS)

@@ -56,7 +56,7 @@ def exact_vectors(values: npt.NDArray[Any]) -> Float32Matrix:
 
     float16 holds small integers exactly, and so does int8 where the greatest is 127: then the scale is 1.
     """
-    vectors = np.mod(values, 127).astype(np.float32)
+    vectors: Float32Matrix = np.mod(values, 127).astype(np.float32)
     vectors[:, -1] = 127.0
     return vectors
 
