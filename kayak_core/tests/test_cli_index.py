@@ -107,7 +107,8 @@ def test_json_lines_on_stdin() -> None:
 def test_any_store_and_encoder(vector_dtype: str) -> None:
     source = write_jsonl("c.jsonl", [{"id": "a", "text": "lift"}])
     result = run(
-        "index", source, "--store", "directory", "--store-arg", "path=small", "--store-arg", f"vector_dtype={vector_dtype}",
+        "index", source, "--store", "directory", "--store-arg", "path=small",
+        "--store-arg", f"vector_dtype={vector_dtype}",
         "--encoder-arg", "dim=64", "--encoder-arg", "ngram_range=[2, 4]",
     )  # fmt: skip
     assert result.exit_code == 0, result.output

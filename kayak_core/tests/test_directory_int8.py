@@ -128,5 +128,5 @@ def test_only_int8_needs_the_newer_format(tmp_path: Path, vector_dtype: str, ver
 def test_an_earlier_kayak_says_that_the_store_is_newer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kayak.DirectoryLateStore(tmp_path / "s", vector_dtype="int8").close()
     monkeypatch.setattr("kayak.builtin.directory.schema.FORMAT_VERSION", 1)
-    with pytest.raises(StoreVersionError, match="has store format 2, .*this version reads formats up to 1"):
+    with pytest.raises(StoreVersionError, match=r"has store format 2, .*this version reads formats up to 1"):
         kayak.DirectoryLateStore(tmp_path / "s")

@@ -116,11 +116,11 @@ def test_other_element_types() -> None:
     matrix = index.as_packed_token_matrix()
     assert (half.as_packed_token_matrix() == matrix.astype(np.float16)).all()
     with pytest.raises(
-        InvalidInputError, match="'1' has a value beyond ±65504 in token vector 0.*another vector_dtype"
+        InvalidInputError, match=r"'1' has a value beyond ±65504 in token vector 0.*another vector_dtype"
     ):
         kayak.documents(["0", "1"], [[[1.0]], [[1e6]]]).pack().to_vector_dtype("float16")
     for wrong in ("int4", 8, None):
-        with pytest.raises(InvalidInputError, match="unknown vector_dtype .*expected one of float32, float16, int8"):
+        with pytest.raises(InvalidInputError, match=r"unknown vector_dtype .*expected one of float32, float16, int8"):
             index.to_vector_dtype(wrong)  # type: ignore[arg-type]  # the mistake under test
     block = kayak.IndexBlock(np.array([0, 1, 2]), np.array([[1.0], [np.inf]], dtype=np.float32))
     with pytest.raises(InvalidInputError, match="document 'b' has a value that is not finite in token vector 0"):

@@ -9,7 +9,6 @@ import kayak
 import numpy as np
 from kayak.typing import Float32Matrix, Int64Vector, VectorMatrix
 
-_ELEMENT_TYPES = (np.dtype(np.float32), np.dtype(np.float16), np.dtype(np.int8))
 _INT64 = np.dtype(np.int64)
 _checked: weakref.WeakSet[kayak.IndexBlock] = weakref.WeakSet()
 
@@ -37,13 +36,11 @@ def check_queries(query_vectors: Float32Matrix, query_offsets: Int64Vector, vect
     """Require queries and documents that kernels can read together.
 
     Raises:
-        InvalidInputError: wrong element types, different dimensions, or offsets that do not split the query vectors.
+        InvalidInputError: queries of another element type, different dimensions, or offsets that do not split the
+            query vectors.
     """
-    if vectors.dtype not in _ELEMENT_TYPES or query_vectors.dtype != np.float32:
-        raise kayak.InvalidInputError(
-            f"expected float32 queries and float32, float16 or int8 documents in native byte order, got "
-            f"{query_vectors.dtype.str!r} and {vectors.dtype.str!r}"
-        )
+    if query_vectors.dtype != np.float32:  # blocks see to their own element types
+        raise kayak.InvalidInputError(f"expected float32 queries in native byte order, got {query_vectors.dtype.str!r}")
     if query_vectors.shape[1] != vectors.shape[1]:
         raise kayak.InvalidInputError(
             f"the query has dimension {query_vectors.shape[1]}, but the block has {vectors.shape[1]}; encode both with "
