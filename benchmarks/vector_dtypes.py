@@ -4,9 +4,9 @@
 
 One directory store for each element type over the vectors that `minilm_tokens.py` makes. All queries are ranked by
 exact MaxSim over what each store holds; recall@10 is that of the float32 ranking's first ten, nDCG@10 that of the
-judgements. Needs kayak-centroids, whose benchmark reads the collection. Times are the fastest of some rounds, the element types in turn in one process, so that a busy machine
-slows all of them: one query of 32 vectors, and one of 8, for each backend that is there, on as many threads as the
-process may use.
+judgements. Times are the fastest of some rounds, the element types in turn in one process, so that a busy machine slows
+all of them: one query of 32 vectors, and one of 8, for each backend that is there, on as many threads as the process
+may use. Needs kayak-centroids, whose benchmark reads the collection; takes a minute on two cores.
 """
 
 from __future__ import annotations
