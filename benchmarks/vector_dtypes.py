@@ -93,8 +93,9 @@ def main() -> None:
           f"{collection.index.vector_dim}, {len(collection.asked)} queries")  # fmt: skip
     width = max(map(len, figures["int8"]))
     print(f"{'':{width}}" + "".join(f"{name:>16}" for name in DTYPES))
-    for measure in figures["int8"]:
-        print(f"{measure:{width}}" + "".join(f"{figures[name][measure]:>16,.4f}" for name in DTYPES))
+    for measure, value in figures["int8"].items():
+        form = ">16,.4f" if isinstance(value, float) else ">16,"
+        print(f"{measure:{width}}" + "".join(f"{figures[name][measure]:{form}}" for name in DTYPES))
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
