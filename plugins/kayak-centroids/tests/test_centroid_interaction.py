@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kayak_centroids import CentroidInteraction, centroid_interaction_candidate_generator, centroid_search_plan
+from kayak_centroids.tokens import stream_tokens
 
 Matrix = npt.NDArray[Any]
 
@@ -190,6 +191,10 @@ def test_codes_are_decoded_before_they_are_compared() -> None:
     chosen = small.take(rng.permutation(60)[:50])
     for codes in (small, chosen):
         values = codes.to_vector_dtype("float32")
+        for chunk in stream_tokens(codes):
+            expected = [codes.document_token_matrix(number) for number in chunk.documents.tolist()]
+            assert chunk.vectors.dtype == np.float32
+            assert (chunk.vectors == np.concatenate(expected)).all()
         query = kayak.query(matrices[7])
         for generator in (CentroidInteraction(n_centroids=32, iterations=2), CentroidInteraction(n_centroids=900)):
             ours, theirs = (kayak.generate_candidates(query, each, generator, k=20) for each in (codes, values))
