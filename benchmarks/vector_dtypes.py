@@ -6,7 +6,7 @@ One directory store for each element type over the vectors that `minilm_tokens.p
 exact MaxSim over what each store holds; recall@10 is that of the float32 ranking's first ten, nDCG@10 that of the
 judgements. Times are the fastest of some rounds, the element types in turn in one process, so that a busy machine slows
 all of them: one query of 32 vectors, and one of 8, for each backend that is there, on as many threads as the process
-may use. Needs kayak-centroids, whose benchmark reads the collection; takes a minute on two cores.
+may use. Needs kayak-centroids, whose benchmark reads the collection; takes two minutes on two cores.
 """
 
 from __future__ import annotations
