@@ -103,15 +103,17 @@ def test_json_lines_on_stdin() -> None:
     assert list(stored()) == ["a"]
 
 
-def test_any_store_and_encoder() -> None:
+@pytest.mark.parametrize("vector_dtype", ["float16", "int8"])
+def test_any_store_and_encoder(vector_dtype: str) -> None:
     source = write_jsonl("c.jsonl", [{"id": "a", "text": "lift"}])
     result = run(
-        "index", source, "--store", "directory", "--store-arg", "path=half", "--store-arg", "vector_dtype=float16",
+        "index", source, "--store", "directory", "--store-arg", "path=small",
+        "--store-arg", f"vector_dtype={vector_dtype}",
         "--encoder-arg", "dim=64", "--encoder-arg", "ngram_range=[2, 4]",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
-    with kayak.open_store("kayak", path="half") as store:
-        assert store.stats().vector_dtype == "float16"
+    with kayak.open_store("kayak", path="small") as store:
+        assert store.stats().vector_dtype == vector_dtype
         assert store.stats().vector_dim == 64
         assert store.encoder_fingerprint() == "hashing(dim=64, ngram=2-4, seed=0, v1)"
     assert run("index", source, "--store", "memory").exit_code == 0

@@ -14,7 +14,7 @@ class TestMemoryStore(StoreConformance):
             yield store
 
 
-@pytest.mark.parametrize("vector_dtype", ["float32", "float16"])
+@pytest.mark.parametrize("vector_dtype", ["float32", "float16", "int8"])
 class TestDirectoryStore(StoreConformance):
     @pytest.fixture
     def folder(self, tmp_path, vector_dtype):

@@ -33,8 +33,8 @@ def make(ids: list[str], seed: int = 0) -> kayak.LateDocuments:
     return kayak.documents(ids, matrices, texts=[f"the text of {doc_id} " * 5 for doc_id in ids])
 
 
-def fill(path: Path, *, close: bool = True) -> kayak.DirectoryLateStore:
-    store = kayak.DirectoryLateStore(path)
+def fill(path: Path, vector_dtype: str = "float32", *, close: bool = True) -> kayak.DirectoryLateStore:
+    store = kayak.DirectoryLateStore(path, vector_dtype=vector_dtype)
     for number in range(4):
         ids = [f"doc-{number}-{i}" for i in range(40)]
         store.upsert(make(ids, number), metadata=[{"n": i, "t": "ab"[i % 2], "l": [i % 3]} for i in range(40)])
@@ -62,22 +62,28 @@ def answers(store: kayak.DirectoryLateStore) -> list[Any]:
         index = store.load_index(**selection)
         found.append((index.doc_ids, index.doc_texts, kayak.maxsim(QUERY, index).numpy().tobytes()))
     for batch in store.documents(batch_size=50):
-        found.append((batch.doc_ids, batch.texts, batch.block.vectors.tobytes(), repr(batch.metadata)))
+        matrices = [matrix.tobytes() for matrix in batch.token_matrices]
+        found.append((batch.doc_ids, batch.texts, matrices, repr(batch.metadata)))
     return found
 
 
+@pytest.fixture(scope="module", params=["float32", "int8"])
+def vector_dtype(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def closed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def closed(tmp_path_factory: pytest.TempPathFactory, vector_dtype: str) -> Path:
     path = tmp_path_factory.mktemp("closed") / "s"
-    fill(path)
+    fill(path, vector_dtype)
     return path
 
 
 @pytest.fixture(scope="module")
-def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def killed(tmp_path_factory: pytest.TempPathFactory, vector_dtype: str) -> Path:
     """A store as a killed process leaves it, with its write-ahead log."""
     path = tmp_path_factory.mktemp("killed") / "s"
-    store = fill(path.with_name("open"), close=False)
+    store = fill(path.with_name("open"), vector_dtype, close=False)
     shutil.copytree(path.with_name("open"), path)
     store.close()
     return path
@@ -216,16 +222,17 @@ def test_appending_to_a_segment_checks_nothing_off(copy: Path) -> None:
             store.load_index().as_packed_token_matrix()
 
 
-def test_verify_lists_all_damaged_documents_and_replacing_them_repairs(copy: Path) -> None:
+def test_verify_lists_all_damaged_documents_and_replacing_them_repairs(copy: Path, vector_dtype: str) -> None:
+    row_bytes = {"float32": 32, "int8": 12}[vector_dtype]
     with kayak.DirectoryLateStore(copy) as store:
         report = store.verify()
         assert report.document_count == store.stats().document_count
-        assert report.vector_byte_size == report.vector_count * 32
+        assert report.vector_byte_size == report.vector_count * row_bytes
         assert report.segment_count == 1
         index = store.load_index(doc_ids=["doc-0-0", "doc-0-1"])
         first_rows = index.slices[0].block.offsets[index.slices[0].positions]
     for row in first_rows.tolist():
-        flip(segment_of(copy), 64 + row * 32)
+        flip(segment_of(copy), 64 + row * row_bytes)
     with kayak.DirectoryLateStore(copy) as store:
         with pytest.raises(StoreCorruptError, match=r"2 of 150 documents .*: 'doc-0-0', 'doc-0-1'\.") as caught:
             store.verify()
@@ -254,7 +261,7 @@ def test_verify_names_only_the_first_of_many(copy: Path) -> None:
         (lambda p: p.write_bytes(p.read_bytes()[:-1]), r"bytes instead of at least"),
         (lambda p: p.write_bytes(b""), r"it has 0 bytes instead of at least"),
         (lambda p: p.unlink(), "it is missing"),
-        (lambda p: flip(p, 0), "its header is not that of segment 1 with float32 vectors of dimension 8"),
+        (lambda p: flip(p, 0), "its header is not that of segment 1 with (float32|int8) vectors of dimension 8"),
         (lambda p: flip(p, 24), "its header is not that of segment 1"),
     ],
 )
@@ -540,7 +547,8 @@ def test_a_missing_or_foreign_catalog(copy: Path) -> None:
 def test_a_newer_format(copy: Path) -> None:
     edit(copy, "PRAGMA user_version = 9", "UPDATE meta SET created_by = '7.2.0'")
     with pytest.raises(
-        StoreVersionError, match=r"store format 9, written by kayak 7\.2\.0; .*format 1\. Upgrade with `pip install"
+        StoreVersionError,
+        match=r"store format 9, written by kayak 7\.2\.0; .*formats up to 2\. Upgrade with `pip install",
     ):
         kayak.DirectoryLateStore(copy)
     edit(copy, "DROP TABLE meta")

@@ -338,7 +338,7 @@ def test_stats_and_capabilities(store: kayak.DirectoryLateStore, tmp_path: Path)
     assert capabilities.persistent
     assert capabilities.atomic_upsert
     assert capabilities.preserves_insertion_order
-    assert capabilities.vector_dtypes == ("float32", "float16")
+    assert capabilities.vector_dtypes == ("float32", "float16", "int8")
     assert set(capabilities.filter_pushdown) >= {"$eq", "$ne", "$in", "$nin", "$gt", "$exists", "$and", "$or", "$not"}
     assert repr(store) == f"DirectoryLateStore({str(store.path)!r})"
 
@@ -614,7 +614,7 @@ def test_paths_that_cannot_be_a_store(tmp_path: Path) -> None:
 def test_options_are_checked(tmp_path: Path) -> None:
     path = tmp_path / "s"
     wrong: list[tuple[type[Exception], str, dict[str, Any]]] = [
-        (InvalidInputError, "unknown vector_dtype 'int8'", {"vector_dtype": "int8"}),
+        (InvalidInputError, "unknown vector_dtype 'int4'", {"vector_dtype": "int4"}),
         (InvalidInputError, "unknown vector_dtype 2", {"vector_dtype": 2}),
         (InvalidInputError, "busy_timeout must lie between", {"busy_timeout": -1}),
         (InvalidInputError, "busy_timeout must lie between", {"busy_timeout": float("inf")}),

@@ -224,17 +224,22 @@ def million() -> Floats:
 
 
 @pytest.mark.parametrize("query_tokens", [32, 1024])
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
 def test_working_memory_is_bounded_for_many_documents(million: Floats, query_tokens: int, dtype: str) -> None:
     tokens = 1_000_000 if query_tokens == 32 else 100_000
-    vectors = million[:tokens].astype(dtype, copy=False)
+    scales = None
+    if dtype == "int8":  # codes between their scales, as a store maps them
+        rows = np.zeros((tokens, 132), np.uint8)
+        vectors, scales = rows[:, 4:].view(np.int8), rows[:, :4].view(np.float32)[:, 0]
+    else:
+        vectors = million[:tokens].astype(dtype, copy=False)
     offsets = offsets_of([32_000] + [100] * ((tokens - 32_000) // 100))
     query = million[:query_tokens].copy()
     query_offsets = np.arange(0, query_tokens + 1, 32)
     output = 4 * (len(query_offsets) - 1) * (len(offsets) - 1)
     positions = np.arange(len(offsets) - 1)[::-1].copy()
     for chosen in (None, positions):
-        peak = peak_of(partial(maxsim_block, query, query_offsets, vectors, offsets, chosen))
+        peak = peak_of(partial(maxsim_block, query, query_offsets, vectors, offsets, chosen, scales))
         assert peak - output < WORKING_MEMORY
 
 

@@ -72,6 +72,13 @@ class Float16Scores(Right):
         return found if block.vectors.dtype == np.float32 else found.astype(np.float16).astype(np.float32)
 
 
+@breaks("test_int8_documents")
+class TakesCodesForValues(Right):
+    def maxsim(self, vectors, offsets, block, positions):
+        values = mapped(block, lambda array: array.astype(np.float32))
+        return super().maxsim(vectors, offsets, values, positions)
+
+
 @breaks("test_positions")
 class SortsPositions(Right):
     def maxsim(self, vectors, offsets, block, positions):

@@ -72,6 +72,19 @@ class TruncatesToFloat16(Writing):
         return altered(row, vectors=bits.view(np.float32))
 
 
+@breaks("test_int8_rounds_within_half_a_code")
+class TruncatesToInt8(Writing):
+    def capabilities(self):
+        return attrs.evolve(super().capabilities(), vector_dtypes=("float32", "int8"))
+
+    def stats(self):
+        return attrs.evolve(super().stats(), vector_dtype="int8")
+
+    def change(self, row):
+        scales = np.abs(row.vectors).max(axis=1, keepdims=True).astype(np.float64) / 127
+        return altered(row, vectors=(np.floor(row.vectors / (scales + (scales == 0))) * scales).astype(np.float32))
+
+
 @breaks("test_documents_keep_their_lengths")
 class CutsAt512(Writing):
     def change(self, row):

@@ -1,4 +1,4 @@
-"""Element types, raw pointers and the widening of IEEE half to float32."""
+"""Element types, raw pointers, and how IEEE halves and int8 codes become float32."""
 
 from std.memory import bitcast
 from std.sys import CompilationTarget, simd_width_of
@@ -6,6 +6,7 @@ from std.sys import CompilationTarget, simd_width_of
 comptime F16 = DType.float16
 comptime F32 = DType.float32
 comptime F64 = DType.float64
+comptime I8 = DType.int8
 comptime WIDTH = simd_width_of[F32]()
 comptime Lanes = SIMD[F32, WIDTH]
 
@@ -37,10 +38,10 @@ def widen_bits[N: Int](half: SIMD[F16, N]) -> SIMD[F32, N]:
 
 @always_inline
 def widen[T: DType, N: Int](values: SIMD[T, N]) -> SIMD[F32, N]:
-    """Converts float32 or float16 values to float32, which is exact."""
+    """Converts float32, float16 or int8 values to float32, which is exact."""
     comptime if T == F32:
         return rebind[SIMD[F32, N]](values)
-    elif HAS_HALF_CONVERSION:
+    elif T == I8 or HAS_HALF_CONVERSION:
         return values.cast[F32]()
     else:
         return widen_bits[N](rebind[SIMD[F16, N]](values))
@@ -67,6 +68,36 @@ def widen_run[T: DType](source: Elements[T], target: Floats, count: Int):
     while i < count:
         target.unsafe_store(i, load[T, 1](source, i))
         i += 1
+
+
+@no_inline
+def decode_rows[
+    DIM: Int
+](codes: Elements[I8], stride: Int, scales: Bytes, scales_stride: Int, target: Floats, rows: Int, runtime_dim: Int):
+    """Writes code * scale of `rows` rows to `target`, one below the other. Strides are bytes from row to row."""
+    comptime STEP = 4 * WIDTH
+    var dim = DIM if DIM > 0 else runtime_dim
+    for row in range(rows):
+        var source = codes.unsafe_offset(row * stride)
+        var into = target.unsafe_offset(row * dim)
+        var scale = scale_at(scales.unsafe_offset(row * scales_stride))
+        var i = 0
+        while i + STEP <= dim:
+            comptime for u in range(STEP // WIDTH):
+                into.unsafe_store[alignment=4](i + u * WIDTH, load[I8, WIDTH](source, i + u * WIDTH) * scale)
+            i += STEP
+        while i + WIDTH <= dim:
+            into.unsafe_store[alignment=4](i, load[I8, WIDTH](source, i) * scale)
+            i += WIDTH
+        while i < dim:
+            into.unsafe_store[alignment=4](i, load[I8, 1](source, i) * scale)
+            i += 1
+
+
+@always_inline
+def scale_at(place: Bytes) -> Float32:
+    """The float32 at an address that need not be aligned."""
+    return Floats(unsafe_from_address=Int(place)).unsafe_load[alignment=1](0)
 
 
 @always_inline

@@ -1,13 +1,14 @@
 """The C interface of the kernels. README.md beside this file describes every argument."""
 
 from centroids import Numbers, add_lists, assign, probe
-from elements import F16, F32, Elements, Floats, Integers
+from elements import F16, F32, I8, Bytes, Elements, Floats, Integers, address
 from maxsim import PANEL, maxsim
 from reductions import dot_rows, proxy_means
 from selection import top_k
 
-comptime ABI_VERSION = 2
+comptime ABI_VERSION = 3
 comptime Halves = Elements[F16]
+comptime Codes = Elements[I8]
 
 
 @export
@@ -37,8 +38,8 @@ def kayak_maxsim_f32(
     out_stride: Int,
 ) abi("C"):
     maxsim[F32](
-        panels, panel_count, query_offsets, query_count, vectors, offsets, positions, lo, hi, dim, maxima, out_scores,
-        out_stride,
+        panels, panel_count, query_offsets, query_count, vectors, 0, address(vectors), 0, offsets, positions, lo, hi,
+        dim, maxima, out_scores, out_stride,
     )
 
 
@@ -59,8 +60,33 @@ def kayak_maxsim_f16(
     out_stride: Int,
 ) abi("C"):
     maxsim[F16](
-        panels, panel_count, query_offsets, query_count, vectors, offsets, positions, lo, hi, dim, maxima, out_scores,
-        out_stride,
+        panels, panel_count, query_offsets, query_count, vectors, 0, address(vectors), 0, offsets, positions, lo, hi,
+        dim, maxima, out_scores, out_stride,
+    )
+
+
+@export
+def kayak_maxsim_i8(
+    panels: Floats,
+    panel_count: Int,
+    query_offsets: Integers,
+    query_count: Int,
+    codes: Codes,
+    codes_stride: Int,
+    scales: Bytes,
+    scales_stride: Int,
+    offsets: Integers,
+    positions: Int,
+    lo: Int,
+    hi: Int,
+    dim: Int,
+    maxima: Floats,
+    out_scores: Floats,
+    out_stride: Int,
+) abi("C"):
+    maxsim[I8](
+        panels, panel_count, query_offsets, query_count, codes, codes_stride, scales, scales_stride, offsets,
+        positions, lo, hi, dim, maxima, out_scores, out_stride,
     )
 
 

@@ -17,6 +17,7 @@ from std.utils.numerics import neg_inf
 from elements import (
     F32,
     F64,
+    I8,
     WIDTH,
     Bytes,
     Elements,
@@ -24,9 +25,11 @@ from elements import (
     Integers,
     Lanes,
     address,
+    decode_rows,
     load,
     multiply_add,
     position_at,
+    scale_at,
     widen_run,
 )
 
@@ -46,7 +49,7 @@ comptime DIMS = [64, 96, 128, 256, 384, 768]
 
 # Document tokens that all panels of a batch pass over before the next ones.
 comptime TILE_TOKENS = 60
-# float16 is widened tile by tile on the stack: 128 KiB. With one panel nothing of a tile is reused, and a smaller one
+# float16 is widened, and int8 decoded, tile by tile on the stack: 128 KiB. With one panel nothing of a tile is reused, and a smaller one
 # leaves it room in L1.
 comptime SCRATCH_ELEMENTS = 32768
 comptime SINGLE_TILE_ELEMENTS = 4096
@@ -55,44 +58,52 @@ comptime SINGLE_TILE_ELEMENTS = 4096
 @always_inline
 def accumulate[
     T: DType, V: Int, R: Int, U: Int
-](panel: Floats, rows: Elements[T], stride: Int, k: Int, mut sums: Array[Lanes, V * R]):
-    """Adds the products of coordinates k .. k+U-1."""
+](panel: Floats, rows: Elements[T], stride: Int, k: Int, mut sums: Array[Lanes, V * R], scale: Float32 = 1):
+    """Adds the products of coordinates k .. k+U-1; int8 codes count `scale` times."""
     comptime for u in range(U):
         var query = Array[Lanes, V](fill=Lanes(0))
         comptime for v in range(V):
             query[v] = panel.unsafe_load[width=WIDTH, alignment=4]((k + u) * PANEL + v * WIDTH)
         comptime for r in range(R):
             var value = Lanes(load[T, 1](rows, r * stride + k + u))
+            comptime if T == I8:
+                value *= scale
             comptime for v in range(V):
                 sums[r * V + v] = multiply_add(query[v], value, sums[r * V + v])
 
 
 @always_inline
-def prefetch_ahead[COORDINATES: Int](ahead: Bytes):
-    """Asks for the bytes that COORDINATES float32 elements take, more than enough for float16."""
-    comptime for line in range(ceildiv(COORDINATES * 4, CACHE_LINE)):
+def prefetch_ahead[COUNT: Int](ahead: Bytes):
+    """Asks for COUNT bytes."""
+    comptime for line in range(ceildiv(COUNT, CACHE_LINE)):
         prefetch[PrefetchOptions().for_read().high_locality().to_data_cache()](ahead.unsafe_offset(line * CACHE_LINE))
 
 
 @no_inline
 def block[
-    T: DType, DIM: Int, V: Int, R: Int
-](panel: Floats, rows: Elements[T], runtime_dim: Int, ahead: Bytes, ahead_step: Int, maxima: Floats):
-    """Folds R document tokens into the maxima of a panel's first V * WIDTH query tokens. DIM 0: known at run time."""
+    T: DType, DIM: Int, V: Int, R: Int, STORED: Int = 4
+](
+    panel: Floats, rows: Elements[T], runtime_dim: Int, scale: Float32, ahead: Bytes, ahead_step: Int, maxima: Floats
+):
+    """Folds R document tokens into the maxima of a panel's first V * WIDTH query tokens. DIM 0: known at run time.
+
+    Tokens that are still int8 have one scale: they come here one at a time. STORED is at least the bytes that an element
+    takes where it is stored, from which follows how much to prefetch.
+    """
     var sums = Array[Lanes, V * R](fill=Lanes(0))
     var k = 0
     comptime if DIM > 0:
         while k < DIM:
-            prefetch_ahead[UNROLL * R](ahead.unsafe_offset(k * ahead_step))
-            accumulate[T, V, R, UNROLL](panel, rows, DIM, k, sums)
+            prefetch_ahead[UNROLL * R * STORED](ahead.unsafe_offset(k * ahead_step))
+            accumulate[T, V, R, UNROLL](panel, rows, DIM, k, sums, scale)
             k += UNROLL
     else:
         while k + GENERAL_UNROLL <= runtime_dim:
-            prefetch_ahead[GENERAL_UNROLL * R](ahead.unsafe_offset(k * ahead_step))
-            accumulate[T, V, R, GENERAL_UNROLL](panel, rows, runtime_dim, k, sums)
+            prefetch_ahead[GENERAL_UNROLL * R * STORED](ahead.unsafe_offset(k * ahead_step))
+            accumulate[T, V, R, GENERAL_UNROLL](panel, rows, runtime_dim, k, sums, scale)
             k += GENERAL_UNROLL
         while k < runtime_dim:
-            accumulate[T, V, R, 1](panel, rows, runtime_dim, k, sums)
+            accumulate[T, V, R, 1](panel, rows, runtime_dim, k, sums, scale)
             k += 1
     comptime for v in range(V):
         var best = maxima.unsafe_load[width=WIDTH, alignment=4](v * WIDTH)
@@ -110,6 +121,7 @@ def multiply_tile[
     `stored` is where the tokens come from, `next` where the tokens after them start: what to prefetch.
     """
     comptime MOST = ROWS if DIM > 0 else GENERAL_ROWS
+    comptime NEAR = 1 if STORED == 1 else 4  # float16 shares the code of float32
     var row = 0
     while row < count:
         var left = count - row
@@ -124,7 +136,7 @@ def multiply_tile[
             ahead = next.unsafe_offset(row * dim * STORED)
         comptime for r in range(1, MOST + 1):
             if size == r:
-                block[F32, DIM, V, r](panel, here, dim, ahead, r * STORED, maxima)
+                block[F32, DIM, V, r, NEAR](panel, here, dim, 1, ahead, r * STORED, maxima)
         row += size
 
 
@@ -170,6 +182,9 @@ def scan[
     query_offsets: Integers,
     query_count: Int,
     vectors: Elements[T],
+    vectors_stride: Int,
+    scales: Bytes,
+    scales_stride: Int,
     offsets: Integers,
     positions: Int,
     lo: Int,
@@ -181,6 +196,9 @@ def scan[
 ):
     comptime STORED = size_of[Scalar[T]]()
     var dim = DIM if DIM > 0 else runtime_dim
+    var stride = dim
+    comptime if T == I8:
+        stride = vectors_stride
     var lanes = panel_count * PANEL
     var query_tokens = Int(query_offsets.unsafe_load[alignment=1](query_count))
     # The padding of the last panel is not multiplied where it fills whole vectors.
@@ -194,23 +212,33 @@ def scan[
         for lane in range(0, lanes, WIDTH):
             maxima.unsafe_store[alignment=4](lane, Lanes(neg_inf[F32]()))
         while token < end:
-            var rows = vectors.unsafe_offset(token * dim)
+            var rows = vectors.unsafe_offset(token * stride)
+            var token_scales = scales.unsafe_offset(token * scales_stride)
             var count = next_tile(end - token, tile)
             comptime if T != F32:
                 if tile == 0:
                     # Longer than the scratch: widen coordinate by coordinate.
+                    var scale: Float32 = 1
+                    comptime if T == I8:
+                        scale = scale_at(token_scales)
                     for p in range(panel_count):
                         block[T, 0, VECTORS, 1](
                             panels.unsafe_offset(p * dim * PANEL),
                             rows,
                             dim,
+                            scale,
                             address(rows),
                             STORED,
                             maxima.unsafe_offset(p * PANEL),
                         )
                     token += 1
                     continue
-                widen_run(rows, scratch, count * dim)
+                comptime if T == I8:
+                    decode_rows[DIM](
+                        rebind[Elements[I8]](rows), stride, token_scales, scales_stride, scratch, count, dim
+                    )
+                else:
+                    widen_run(rows, scratch, count * dim)
             var wide: Floats
             comptime if T == F32:
                 wide = rebind[Floats](rows)
@@ -220,7 +248,7 @@ def scan[
             if following == end and i + 1 < hi:
                 following = Int(offsets.unsafe_load[alignment=1](position_at(positions, i + 1)))
             var stored = address(rows)
-            var next = address(vectors.unsafe_offset(following * dim))
+            var next = address(vectors.unsafe_offset(following * stride))
             for p in range(full_panels):
                 multiply_tile[DIM, VECTORS, STORED](
                     panels.unsafe_offset(p * dim * PANEL),
@@ -259,6 +287,9 @@ def maxsim[
     query_offsets: Integers,
     query_count: Int,
     vectors: Elements[T],
+    vectors_stride: Int,
+    scales: Bytes,
+    scales_stride: Int,
     offsets: Integers,
     positions: Int,
     lo: Int,
@@ -268,15 +299,18 @@ def maxsim[
     scores: Floats,
     scores_stride: Int,
 ):
-    """Scores documents lo .. hi-1 (of `positions`, where given) against every query."""
+    """Scores documents lo .. hi-1 (of `positions`, where given) against every query.
+
+    Only int8 has scales, and strides: bytes from a token's codes, or scale, to the next one's.
+    """
     comptime for d in range(len(DIMS)):
         comptime DIM = DIMS[d]
         if dim == DIM:
             return scan[T, DIM](
-                panels, panel_count, query_offsets, query_count, vectors, offsets, positions, lo, hi, dim, maxima,
-                scores, scores_stride,
+                panels, panel_count, query_offsets, query_count, vectors, vectors_stride, scales, scales_stride,
+                offsets, positions, lo, hi, dim, maxima, scores, scores_stride,
             )
     scan[T, 0](
-        panels, panel_count, query_offsets, query_count, vectors, offsets, positions, lo, hi, dim, maxima, scores,
-        scores_stride,
+        panels, panel_count, query_offsets, query_count, vectors, vectors_stride, scales, scales_stride, offsets,
+        positions, lo, hi, dim, maxima, scores, scores_stride,
     )

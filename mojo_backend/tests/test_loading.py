@@ -118,7 +118,7 @@ def test_a_damaged_manifest_is_refused(libraries: Path) -> None:
         "[1]": "no manifest of format 1",
         good.replace('"format": 1', '"format": 2'): "no manifest of format 1",
         good.replace('"compiler"', '"complier"'): "is damaged",
-        good.replace('"abi_version": 2', '"abi_version": 7'): "ABI 7, but this kayak-mojo calls ABI 2",
+        good.replace('"abi_version": 3', '"abi_version": 7'): "ABI 7, but this kayak-mojo calls ABI 3",
     }.items():
         assert wrong != good
         manifest.write_text(wrong)
@@ -142,15 +142,15 @@ def test_what_a_manifest_vouches_for_must_still_be_our_kernels(libraries: Path, 
 
 
 def test_a_library_of_another_abi_is_refused(libraries: Path, tmp_path: Path) -> None:
-    adopt(libraries, compiled_c(tmp_path, "long kayak_abi_version(void) { return 3; }"))
-    assert "foreign.so has ABI 3, but this kayak-mojo calls ABI 2" in refusal(libraries)
+    adopt(libraries, compiled_c(tmp_path, "long kayak_abi_version(void) { return 4; }"))
+    assert "foreign.so has ABI 4, but this kayak-mojo calls ABI 3" in refusal(libraries)
 
 
 def test_an_impossible_panel_width_is_refused(libraries: Path, tmp_path: Path) -> None:
-    names = ["kayak_maxsim_f32", "kayak_maxsim_f16", "kayak_assign_f32", "kayak_assign_f16"]
+    names = ["kayak_maxsim_f32", "kayak_maxsim_f16", "kayak_maxsim_i8", "kayak_assign_f32", "kayak_assign_f16"]
     names += ["kayak_probe", "kayak_add_lists"]
     functions = "".join(f"void {name}(void) {{}}\n" for name in names)
-    answers = "long kayak_abi_version(void) { return 2; }\nlong kayak_panel_width(void) { return 0; }\n"
+    answers = "long kayak_abi_version(void) { return 3; }\nlong kayak_panel_width(void) { return 0; }\n"
     adopt(libraries, compiled_c(tmp_path, functions + answers))
     assert "gives the impossible panel width 0" in refusal(libraries)
 

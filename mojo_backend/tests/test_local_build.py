@@ -122,7 +122,7 @@ def test_what_is_not_valid_is_passed_over_and_said(cache: Path, compiler: tuple[
 
 def test_a_library_of_other_kernels_or_another_processor_is_passed_over(cache: Path) -> None:
     good = manifest_in(cache).read_text()
-    for changes in ({"source_sha256": "0" * 64}, {"cpu": "x86_64-other"}, {"abi_version": 3}):
+    for changes in ({"source_sha256": "0" * 64}, {"cpu": "x86_64-other"}, {"abi_version": 4}):
         rewrite(cache, **changes)
         selection = select_kernels()
         assert selection.reason == f"prebuilt for {BEST}"

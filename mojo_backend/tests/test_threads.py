@@ -41,11 +41,12 @@ def shared(monkeypatch: pytest.MonkeyPatch) -> MojoExactCpuExecutor:
     return MojoExactCpuExecutor()
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
 def test_the_number_of_threads_changes_no_bit(
     dtype: str, shared: MojoExactCpuExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    block = kayak.IndexBlock(OFFSETS, BLOCK.vectors.astype(dtype))
+    ids = [str(number) for number in range(len(LENGTHS))]
+    block = kayak.packed_index(ids, OFFSETS, BLOCK.vectors).to_vector_dtype(dtype).slices[0].block
     backwards = np.arange(len(LENGTHS), dtype=np.int64)[::-1]
     results = []
     for count in (1, 2, 3, 7):

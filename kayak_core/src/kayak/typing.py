@@ -51,8 +51,8 @@ Int32Vector: TypeAlias = npt.NDArray[np.int32]
 Int64Vector: TypeAlias = npt.NDArray[np.int64]
 """An int64 array of one axis: offsets, positions or counts."""
 
-VectorMatrix: TypeAlias = npt.NDArray[np.floating[Any]]
-"""A stored matrix of token vectors, float32 or float16, shape (token vectors, dimension)."""
+VectorMatrix: TypeAlias = npt.NDArray[np.floating[Any] | np.int8]
+"""A stored matrix of token vectors, float32, float16 or int8 codes, shape (token vectors, dimension)."""
 
 
 @runtime_checkable

@@ -9,7 +9,6 @@ import kayak
 import numpy as np
 from kayak.typing import Float32Matrix, Int64Vector, VectorMatrix
 
-_ELEMENT_TYPES = (np.dtype(np.float32), np.dtype(np.float16))
 _INT64 = np.dtype(np.int64)
 _checked: weakref.WeakSet[kayak.IndexBlock] = weakref.WeakSet()
 
@@ -23,17 +22,25 @@ def readable_int64(array: Int64Vector) -> Int64Vector:
     return copy
 
 
+def readable_rows(vectors: VectorMatrix) -> VectorMatrix:
+    """Return documents that a kernel can read: themselves, or a copy where elements are strided.
+
+    Rows of int8 may lie apart, as they do in a file between their scales.
+    """
+    if vectors.flags.c_contiguous or (vectors.dtype == np.int8 and vectors.strides[1] == 1):
+        return vectors
+    return np.ascontiguousarray(vectors)
+
+
 def check_queries(query_vectors: Float32Matrix, query_offsets: Int64Vector, vectors: VectorMatrix) -> None:
     """Require queries and documents that kernels can read together.
 
     Raises:
-        InvalidInputError: wrong element types, different dimensions, or offsets that do not split the query vectors.
+        InvalidInputError: queries of another element type, different dimensions, or offsets that do not split the
+            query vectors.
     """
-    if vectors.dtype not in _ELEMENT_TYPES or query_vectors.dtype != np.float32:
-        raise kayak.InvalidInputError(
-            f"expected float32 queries and float32 or float16 documents in native byte order, got "
-            f"{query_vectors.dtype.str!r} and {vectors.dtype.str!r}"
-        )
+    if query_vectors.dtype != np.float32:  # blocks see to their own element types
+        raise kayak.InvalidInputError(f"expected float32 queries in native byte order, got {query_vectors.dtype.str!r}")
     if query_vectors.shape[1] != vectors.shape[1]:
         raise kayak.InvalidInputError(
             f"the query has dimension {query_vectors.shape[1]}, but the block has {vectors.shape[1]}; encode both with "

@@ -12,7 +12,7 @@ import numpy as np
 from kayak.typing import Float32Matrix, Int64Vector
 
 from kayak_mojo.centroids import MojoCentroidKernels
-from kayak_mojo.checks import check_offsets, check_positions, check_queries, readable_int64
+from kayak_mojo.checks import check_offsets, check_positions, check_queries, readable_int64, readable_rows
 from kayak_mojo.library import KernelFunction, Kernels
 from kayak_mojo.packing import aligned_floats, pack_panels, running_counts, split_documents
 from kayak_mojo.selection import Selection, select_kernels
@@ -61,9 +61,8 @@ class MojoExactCpuExecutor:
             InvalidInputError: arrays that do not fit together, or an invalid KAYAK_NUM_THREADS where threads matter.
         """
         kernels = self._kernels()
-        vectors, offsets, query_offsets = block.vectors, readable_int64(block.offsets), readable_int64(query_offsets)
-        if not vectors.flags.c_contiguous:
-            vectors = np.ascontiguousarray(vectors)
+        vectors, scales = readable_rows(block.vectors), block.scales
+        offsets, query_offsets = readable_int64(block.offsets), readable_int64(query_offsets)
         check_queries(query_vectors, query_offsets, vectors)
         check_offsets(block, offsets)
         positions_at = None
@@ -78,13 +77,15 @@ class MojoExactCpuExecutor:
             return scores
         function = kernels.maxsim[vectors.dtype]
         panels, panels_at, spare_at = pack_panels(query_vectors, kernels.panel_width)
-        arguments = (panels_at, len(panels), query_offsets.ctypes.data, queries, vectors.ctypes.data)
+        arguments: tuple[int, ...] = (panels_at, len(panels), query_offsets.ctypes.data, queries, vectors.ctypes.data)
+        if scales is not None:
+            arguments = (*arguments, vectors.strides[0], scales.ctypes.data, scales.strides[0])
         before, after = (*arguments, offsets.ctypes.data, positions_at), (scores.ctypes.data, documents)
         work = int(counts[-1] - counts[0]) * panels.size
         if work < SHARED_WORK or (limit := thread_limit()) == 1:
             function(*before, 0, documents, dim, spare_at, *after)
         else:
-            memory = (panels, query_offsets, vectors, offsets, positions, scores)
+            memory = (panels, query_offsets, vectors, scales, offsets, positions, scores)
             call = _SharedCall(function, before, dim, len(panels) * kernels.panel_width, after, memory)
             share(call, split_documents(counts, min(work // PIECE_WORK, limit * _PIECES_A_THREAD)), limit)
         return scores
@@ -145,4 +146,5 @@ def _described(selection: Selection, threads: int) -> kayak.BackendInfo:
         requires_mojo=True,
         availability_reason=f"kernels of kayak-mojo, {selection.reason}" if kernels else selection.reason,
         detail="; ".join([*facts, *selection.notes]),
+        vector_dtypes=("float32", "float16", "int8"),
     )

@@ -14,6 +14,8 @@ from kayak_mojo.manifest import ABI_VERSION, Manifest, ManifestError, library_pa
 _ADDRESS, _INT = ctypes.c_void_p, ctypes.c_ssize_t
 # panels, panel_count, query_offsets, query_count, vectors, offsets, positions, lo, hi, dim, maxima, out, out_stride
 _MAXSIM = (_ADDRESS, _INT, _ADDRESS, _INT, _ADDRESS, _ADDRESS, _ADDRESS, _INT, _INT, _INT, _ADDRESS, _ADDRESS, _INT)
+# panels, panel_count, query_offsets, query_count, codes, codes_stride, scales, scales_stride, offsets, … as above
+_MAXSIM_CODES = (*_MAXSIM[:5], _INT, _ADDRESS, _INT, *_MAXSIM[5:])
 # panels, panel_count, vectors, lo, hi, dim, codes, similarities
 _ASSIGN = (_ADDRESS, _INT, _ADDRESS, _INT, _INT, _INT, _ADDRESS, _ADDRESS)
 # panels, panel_count, centroid_count, vectors, lo, hi, dim, count, scratch, positions, centroids, similarities
@@ -38,7 +40,7 @@ class Kernels:
         level: the level that it was compiled for, or "native".
         compiler: the compiler that made it.
         panel_width: query vectors in a panel, see `packing.pack_panels`.
-        maxsim: the scoring function for each element type of documents.
+        maxsim: the scoring function for each element type of documents; that of int8 takes strides and scales too.
         assign: finds each vector's most similar centroid, for each element type.
         probe: finds each query vector's most similar centroids.
         add_lists: adds up posting lists.
@@ -75,6 +77,7 @@ def _loaded(path: Path, manifest: Manifest, level: str) -> Kernels:
             raise ManifestError(f"{path} has ABI {version}, but this kayak-mojo calls ABI {ABI_VERSION}")
         width = _answer(library, "kayak_panel_width")
         maxsim = _by_element_type(library, "kayak_maxsim", _MAXSIM)
+        maxsim[np.dtype(np.int8)] = _function(library, "kayak_maxsim_i8", _MAXSIM_CODES)
         assign = _by_element_type(library, "kayak_assign", _ASSIGN)
         probe = _function(library, "kayak_probe", _PROBE)
         add_lists = _function(library, "kayak_add_lists", _ADD_LISTS)

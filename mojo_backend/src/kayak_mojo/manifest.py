@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 FORMAT = 1
-ABI_VERSION = 2
+ABI_VERSION = 3
 """Version of the functions that the kernels export; they say theirs as `kayak_abi_version()`."""
 
 MANIFEST_NAME = "manifest.json"

@@ -35,16 +35,16 @@ def verify_kernels(kernels: Kernels) -> None:
         queries = [generator.standard_normal((length, dim), dtype=np.float32) for length in _QUERY_LENGTHS]
         offsets = np.cumsum([0, *_DOCUMENT_LENGTHS])
         plain = generator.standard_normal((int(offsets[-1]), dim), dtype=np.float32)
-        for vectors in (plain, plain.astype(np.float16)):
-            found = executor.maxsim(
-                np.concatenate(queries), np.cumsum([0, *_QUERY_LENGTHS]), kayak.IndexBlock(offsets, vectors), None
-            )
-            documents = vectors.astype(np.float64)
+        index = kayak.packed_index([str(length) for length in _DOCUMENT_LENGTHS], offsets, plain)
+        for vector_dtype in ("float32", "float16", "int8"):
+            block = index.to_vector_dtype(vector_dtype).slices[0].block
+            found = executor.maxsim(np.concatenate(queries), np.cumsum([0, *_QUERY_LENGTHS]), block, None)
+            documents = block.float32_rows(slice(None)).astype(np.float64)
             for scores, query in zip(found, queries, strict=True):
                 exact = np.maximum.reduceat(documents @ query.T, offsets[:-1]).sum(axis=1)
                 magnitude = np.maximum.reduceat(np.abs(documents) @ np.abs(query.T), offsets[:-1]).sum(axis=1)
                 if not (np.abs(scores - exact) <= _TOLERANCE * magnitude).all():
-                    raise ManifestError(f"{kernels.path} gives wrong scores for {vectors.dtype} of dimension {dim}")
+                    raise ManifestError(f"{kernels.path} gives wrong scores for {vector_dtype} of dimension {dim}")
     _verify_centroids(kernels, generator)
 
 

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kayak_centroids import CentroidInteraction, centroid_interaction_candidate_generator, centroid_search_plan
+from kayak_centroids.tokens import stream_tokens
 
 Matrix = npt.NDArray[Any]
 
@@ -224,6 +225,25 @@ def test_filters_and_ids_restrict_before_the_window_is_cut() -> None:
         assert all(int(hit.doc_id[1:]) % 2 == 0 for hit in result.hits)
         result = kayak.search_with_plan(query, store, plan, doc_ids=["d5", "d1", "d80"])
         assert {hit.doc_id for hit in result.hits} == {"d5", "d1", "d80"}
+
+
+def test_codes_are_decoded_before_they_are_compared() -> None:
+    """An index of int8 is read as the values that its codes stand for, in every step."""
+    rng = np.random.default_rng(31)
+    matrices = [unit(rng.standard_normal((int(rng.integers(1, 20)), 16))) for _ in range(60)]
+    small = kayak.documents([f"d{i}" for i in range(60)], matrices).pack().to_vector_dtype("int8")
+    chosen = small.take(rng.permutation(60)[:50])
+    for codes in (small, chosen):
+        values = codes.to_vector_dtype("float32")
+        for chunk in stream_tokens(codes):
+            expected = [codes.document_token_matrix(number) for number in chunk.documents.tolist()]
+            assert chunk.vectors.dtype == np.float32
+            assert (chunk.vectors == np.concatenate(expected)).all()
+        query = kayak.query(matrices[7])
+        for generator in (CentroidInteraction(n_centroids=32, iterations=2), CentroidInteraction(n_centroids=900)):
+            ours, theirs = (kayak.generate_candidates(query, each, generator, k=20) for each in (codes, values))
+            assert ours.hits == theirs.hits
+            assert ours.scores.values.tolist() == theirs.scores.values.tolist()
 
 
 def test_blocks_of_many_chunks_and_half_precision() -> None:

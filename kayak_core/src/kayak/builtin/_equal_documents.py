@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from kayak.typing import VectorMatrix
+
 _ROW_SAMPLE_BYTES = 64  # a cache line of a vector tells most documents apart; the full comparison follows
 _COMPARED_BYTES = 1 << 22
 _SAMPLED_ROWS = 1 << 14
@@ -12,9 +14,10 @@ _SAMPLED_ROWS = 1 << 14
 
 def level_equal_documents(
     scores: NDArray[np.float32],
-    vectors: NDArray[np.floating],
+    vectors: VectorMatrix,
     offsets: NDArray[np.int64],
     positions: NDArray[np.int64] | None,
+    scales: NDArray[np.float32] | None = None,
 ) -> None:
     """Give every document the scores of the first selected document whose vectors are the same bytes.
 
@@ -23,9 +26,10 @@ def level_equal_documents(
 
     Args:
         scores: `(queries, m)` float32, changed in place.
-        vectors: `(tokens, dim)`, C-contiguous.
+        vectors: `(tokens, dim)`, rows contiguous.
         offsets: `(documents + 1,)` int64 rows where documents begin and end.
         positions: `(m,)` numbers of the scored documents, or None for all in order.
+        scales: `(tokens,)` scales of int8 codes; equal documents have equal ones too.
     """
     content = vectors.view(np.uint8)
     starts = offsets[:-1] if positions is None else offsets[:-1][positions]
@@ -38,7 +42,7 @@ def level_equal_documents(
     while len(columns):
         opens = np.concatenate([[True], keys[1:] != keys[:-1]])
         leaders = columns[np.maximum.accumulate(np.where(opens, np.arange(len(columns)), 0))]
-        equal = _equal_content(content, starts[leaders], starts[columns], counts[leaders], counts[columns])
+        equal = _equal_content(content, scales, starts[leaders], starts[columns], counts[leaders], counts[columns])
         scores[:, columns[equal]] = scores[:, leaders[equal]]
         keys, columns = _repeated(keys[~equal], columns[~equal])
 
@@ -73,6 +77,7 @@ def _sampled(content: NDArray[np.uint8], rows: NDArray[np.int64]) -> NDArray[np.
 
 def _equal_content(
     content: NDArray[np.uint8],
+    scales: NDArray[np.float32] | None,
     starts: NDArray[np.int64],
     other_starts: NDArray[np.int64],
     counts: NDArray[np.int64],
@@ -89,6 +94,9 @@ def _equal_content(
         last = int(np.searchsorted(bounds, end, side="left"))
         here = np.repeat(np.arange(first, last), np.diff(np.clip(bounds[first : last + 1], begin, end)))
         within = np.arange(begin, end) - bounds[here]
-        differs = (content[starts[here] + within] != content[other_starts[here] + within]).any(axis=1)
+        rows, other_rows = starts[here] + within, other_starts[here] + within
+        differs = (content[rows] != content[other_rows]).any(axis=1)
+        if scales is not None:
+            differs |= scales[rows] != scales[other_rows]
         equal[here[differs]] = False
     return equal

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from kayak.typing import VectorMatrix
+from kayak.values.element_types import decode_int8
 
 TILE_ROWS = 192
 """Groups are padded to a multiple of this many rows: whole tiles, and too many for the kernels of small products."""
@@ -46,8 +49,8 @@ class TokenStream:
     """Tokens of some documents of a block, in the order of the documents.
 
     Groups are views of the block where they can be, and otherwise copies in a scratch array that the next
-    group overwrites: for scattered documents, float16, unaligned memory, and the block's end, where padding
-    is added.
+    group overwrites: for scattered documents, float16, int8, unaligned memory, and the block's end, where
+    padding is added.
 
     Attributes:
         bounds: `(documents + 1,)` int64 boundaries of the documents in the stream.
@@ -55,7 +58,13 @@ class TokenStream:
         group_rows: Greatest number of rows that a group has, padding included.
     """
 
-    def __init__(self, block: NDArray[np.floating], starts: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
+    def __init__(
+        self,
+        block: VectorMatrix,
+        scales: NDArray[np.float32] | None,
+        starts: NDArray[np.int64],
+        counts: NDArray[np.int64],
+    ) -> None:
         self.bounds = np.zeros(len(starts) + 1, np.int64)
         np.cumsum(counts, out=self.bounds[1:])
         self.document_count = len(starts)
@@ -63,11 +72,13 @@ class TokenStream:
         longest = max(_GROUP_VALUES // dim, TILE_ROWS)
         needed = -(-int(self.bounds[-1]) // TILE_ROWS) * TILE_ROWS
         self.group_rows = min(_GROUP_ROWS, longest // TILE_ROWS * TILE_ROWS, needed)
-        self._block = block
+        self._block: NDArray[Any] = block
+        self._scales = scales
         self._shifts = starts - self.bounds[:-1]  # from a place in the stream to a row of the block
         self._usable_in_place = block.dtype == np.float32 and block.flags.aligned
         self._scratch = np.empty((self.group_rows, dim), np.float32)
-        self._gathered = self._scratch if block.dtype == np.float32 else np.empty_like(self._scratch, block.dtype)
+        shares = block.dtype == np.float32 or scales is not None
+        self._gathered = self._scratch if shares else np.empty_like(self._scratch, block.dtype)
 
     def groups(self) -> Iterator[TokenGroup]:
         """Serve the stream; a group's vectors are valid until the next is asked for."""
@@ -98,21 +109,31 @@ class TokenStream:
         if (shifts == shifts[0]).all():
             if self._usable_in_place and row + padded <= len(self._block):
                 return self._block[row : row + padded].view(np.float32)
-            _copy_as_float32(self._block[row : row + count], self._scratch[:count])
+            if self._scales is None:
+                _copy_as_float32(self._block[row : row + count], self._scratch[:count])
+            else:
+                decode_int8(self._block[row : row + count], self._scales[row : row + count], self._scratch[:count])
         else:
             edges = np.clip(self.bounds[first : last + 1], begin, end)
             index = np.repeat(shifts, np.diff(edges))
             index += np.arange(begin, end)
+            self._gather(index, count)
+        self._scratch[count:padded] = 0.0
+        return self._scratch[:padded]
+
+    def _gather(self, index: NDArray[np.int64], count: int) -> None:
+        if self._scales is not None:
+            # Not `take`: codes lie between their scales, and it would first copy the whole of a strided block.
+            decode_int8(self._block[index], self._scales[index], self._scratch[:count])
+        else:
             # As bytes: `take` would first copy the whole of an unaligned block. With `clip` it writes to
             # `out` directly.
             np.take(self._block.view(np.uint8), index, 0, self._gathered[:count].view(np.uint8), mode="clip")
             if self._gathered is not self._scratch:
                 _copy_as_float32(self._gathered[:count], self._scratch[:count])
-        self._scratch[count:padded] = 0.0
-        return self._scratch[:padded]
 
 
-def _copy_as_float32(source: NDArray[np.floating], target: NDArray[np.float32]) -> None:
+def _copy_as_float32(source: NDArray[Any], target: NDArray[np.float32]) -> None:
     """Copy finite values, exactly; float16 a few times faster than NumPy converts it one by one."""
     if source.dtype != np.float16:
         np.copyto(target, source)
@@ -127,18 +148,20 @@ def _copy_as_float32(source: NDArray[np.floating], target: NDArray[np.float32]) 
 
 
 def token_streams(
-    block: NDArray[np.floating],
+    block: VectorMatrix,
     offsets: NDArray[np.int64],
     positions: NDArray[np.int64] | None,
     *,
+    scales: NDArray[np.float32] | None = None,
     budget: int = 0,
 ) -> Iterator[tuple[int, TokenStream]]:
     """Cut a selection into streams whose bookkeeping stays small.
 
     Args:
-        block: `(tokens, dim)` vectors.
+        block: `(tokens, dim)` vectors, or int8 codes.
         offsets: `(documents + 1,)` int64 rows where documents begin and end.
         positions: Document numbers in the order wanted, or None for all.
+        scales: `(tokens,)` scales of int8 codes.
         budget: Take at most this many vectors from the start of each document; 0 takes all.
 
     Yields:
@@ -152,4 +175,4 @@ def token_streams(
         counts = offsets[1:][chosen] - starts
         if budget > 0:
             np.minimum(counts, budget, out=counts)
-        yield first, TokenStream(block, starts, counts)
+        yield first, TokenStream(block, scales, starts, counts)

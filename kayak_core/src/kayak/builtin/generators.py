@@ -47,6 +47,7 @@ class ExactFullScan(CandidateGenerator):
             document_count=index.document_count,
             document_vector_count=index.total_vector_count,
             bytes_read=index.vector_byte_size,
+            vector_dtype=index.vector_dtype,
             executor=executor.name,
         )
         return CandidateStageResult.best_of(self, scores, profile, k=k)
@@ -85,6 +86,7 @@ class DocumentProxy(CandidateGenerator):
             document_count=index.document_count,
             document_vector_count=index.document_count,
             bytes_read=proxies.nbytes + (index.vector_byte_size if prepared.built_now else 0),
+            vector_dtype=index.vector_dtype,
             preparation=f"one mean vector of {f'the first {budget}' if budget else 'all'} vectors for each of "
             f"{index.document_count} documents",
             preparation_seconds=prepared.elapsed_seconds if prepared.built_now else 0.0,
@@ -95,8 +97,9 @@ class DocumentProxy(CandidateGenerator):
 def _index_proxies(index: LateIndex, budget: int) -> Float32Matrix:
     proxies = np.empty((index.document_count, index.vector_dim), dtype=np.float32)
     for part in index.slices:
-        part.block.verify(part.positions)
-        proxies[part.rows] = document_proxies(part.block.vectors, part.block.offsets, budget, part.positions)
+        block = part.block
+        block.verify(part.positions)
+        proxies[part.rows] = document_proxies(block.vectors, block.offsets, budget, part.positions, block.scales)
     return proxies
 
 

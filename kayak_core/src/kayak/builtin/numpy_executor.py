@@ -13,6 +13,7 @@ from kayak.contracts import BackendInfo
 from kayak.typing import Float32Matrix, Int64Vector
 from kayak.values import IndexBlock
 from kayak.values.backend_names import NUMPY_REFERENCE_BACKEND
+from kayak.values.element_types import VECTOR_DTYPES
 
 
 @functools.cache
@@ -35,6 +36,7 @@ class NumpyReferenceExecutor:
             available=True,
             availability_reason="NumPy is always installed with kayak-core",
             detail=_blas_name(),
+            vector_dtypes=VECTOR_DTYPES,
         )
 
     def maxsim(
@@ -45,4 +47,4 @@ class NumpyReferenceExecutor:
         positions: Int64Vector | None,
     ) -> Float32Matrix:
         """Score documents of one block for every query of a batch; see `kayak.Executor.maxsim`."""
-        return maxsim_block(query_vectors, query_offsets, block.vectors, block.offsets, positions)
+        return maxsim_block(query_vectors, query_offsets, block.vectors, block.offsets, positions, block.scales)

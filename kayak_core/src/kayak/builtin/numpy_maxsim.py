@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from kayak.builtin._equal_documents import level_equal_documents
 from kayak.builtin._token_stream import TILE_ROWS, TokenStream, token_streams
+from kayak.typing import VectorMatrix
 
 TILE_COLUMNS = 16
 """Query vectors per product are a multiple of this: whole tiles of the BLAS kernels that have them."""
@@ -46,9 +47,10 @@ class _QueryPiece(NamedTuple):
 def maxsim_block(
     query_vectors: NDArray[np.float32],
     query_offsets: NDArray[np.int64],
-    vectors: NDArray[np.float32] | NDArray[np.float16],
+    vectors: VectorMatrix,
     offsets: NDArray[np.int64],
     positions: NDArray[np.int64] | None = None,
+    scales: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """Score every query of a batch against the documents of one block.
 
@@ -56,24 +58,25 @@ def maxsim_block(
         query_vectors: `(query tokens, dim)` float32, C-contiguous; the batch's queries one after the other.
         query_offsets: `(queries + 1,)` int64; query `i` owns rows `query_offsets[i]:query_offsets[i + 1]`,
             at least one.
-        vectors: `(tokens, dim)` float32 or float16, finite, C-contiguous; may be a read-only memory map,
-            and unaligned.
+        vectors: `(tokens, dim)` float32 or float16, finite, C-contiguous, or int8 codes whose rows may lie apart;
+            may be a read-only memory map, and unaligned.
         offsets: `(documents + 1,)` int64; document `j` owns rows `offsets[j]:offsets[j + 1]`, at least one.
         positions: `(m,)` int64 numbers of the documents to score, in any order; None scores all, in order.
+        scales: `(tokens,)` float32 scales of int8 codes, whose values are codes × scale.
 
     Returns:
         `(queries, m)` float32 scores, columns in the order of `positions`. Dot products are float32, the sum
         over a query's tokens is float64. Values that overflow come back as infinity or NaN without a warning.
     """
-    block: NDArray[np.floating] = np.asarray(vectors)
+    block: VectorMatrix = np.asarray(vectors)
     pieces = list(_query_pieces(query_vectors, query_offsets))
     selected = len(offsets) - 1 if positions is None else len(positions)
     scores = np.empty((len(query_offsets) - 1, selected), np.float32)
     with np.errstate(all="ignore"):
-        for first, stream in token_streams(block, offsets, positions):
+        for first, stream in token_streams(block, offsets, positions, scales=scales):
             _score_stream(pieces, stream, scores[:, first : first + stream.document_count])
         if not blas_is_position_invariant(block.shape[1]):
-            level_equal_documents(scores, block, offsets, positions)
+            level_equal_documents(scores, block, offsets, positions, scales)
     return scores
 
 
@@ -157,28 +160,30 @@ def blas_is_position_invariant(dim: int) -> bool:
 
 
 def document_proxies(
-    vectors: NDArray[np.float32] | NDArray[np.float16],
+    vectors: VectorMatrix,
     offsets: NDArray[np.int64],
     budget: int,
     positions: NDArray[np.int64] | None = None,
+    scales: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """Mean of each document's first vectors, not renormalised.
 
     Args:
-        vectors: `(tokens, dim)` float32 or float16, finite, C-contiguous; may be a read-only memory map,
-            and unaligned.
+        vectors: `(tokens, dim)` float32 or float16, finite, C-contiguous, or int8 codes whose rows may lie apart;
+            may be a read-only memory map, and unaligned.
         offsets: `(documents + 1,)` int64; document `j` owns rows `offsets[j]:offsets[j + 1]`, at least one.
         budget: How many vectors of each document count; 0, or more than it has, means all of them.
         positions: `(m,)` int64 numbers of the documents wanted, in any order; None takes all, in order.
+        scales: `(tokens,)` float32 scales of int8 codes, whose values are codes × scale.
 
     Returns:
         `(m, dim)` float32, summed in float64.
     """
-    block: NDArray[np.floating] = np.asarray(vectors)
+    block: VectorMatrix = np.asarray(vectors)
     selected = len(offsets) - 1 if positions is None else len(positions)
     proxies = np.empty((selected, block.shape[1]), np.float32)
     with np.errstate(all="ignore"):
-        for first, stream in token_streams(block, offsets, positions, budget=budget):
+        for first, stream in token_streams(block, offsets, positions, scales=scales, budget=budget):
             carried = np.empty(0)
             for group in stream.groups():
                 exact = group.vectors[: group.row_count].astype(np.float64)

@@ -65,6 +65,7 @@ class ExactLateInteraction(Stage2ReferenceOperator):
                 StageArtifactMaterialization(LATE_INTERACTION_FAMILY, index.document_count, vectors),
             ),
             bytes_read=index.vector_byte_size,
+            vector_dtype=index.vector_dtype,
             executor=executor.name,
         )
         return StageResult(scores, hits, profile)

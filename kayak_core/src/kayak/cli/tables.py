@@ -67,7 +67,8 @@ def profiles(stages: Iterable[SearchStageProfile], *, title: str | None = None) 
     for stage in stages:
         name = _text(stage.stage_name)
         if stage.executor:
-            name.append(f"\n  by {printable(stage.executor)}", style="dim")
+            over = f" over {stage.vector_dtype}" if stage.vector_dtype not in (None, "float32") else ""
+            name.append(f"\n  by {printable(stage.executor)}{over}", style="dim")
         table.add_row(
             name,
             f"{stage.input_hit_count} → {stage.output_hit_count}",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from kayak.contracts.where import Where
-from kayak.values import IndexBlock, LateDocuments
-from kayak.values.blocks import offsets_from_counts
+from kayak.values import IndexBlock, IndexSlice, LateDocuments
+from kayak.values.blocks import gathered_block, offsets_from_counts
 
 
 def metadata_of(batch: LateDocuments) -> Sequence[Mapping[str, Any]]:
@@ -46,8 +47,10 @@ def rebatched(batches: Iterable[LateDocuments], size: int) -> Iterator[LateDocum
 def _part(batch: LateDocuments, start: int, stop: int) -> LateDocuments:
     if stop - start == batch.document_count:
         return batch
-    bounds = batch.block.offsets[start : stop + 1]
-    block = IndexBlock(offsets_from_counts(np.diff(bounds)), batch.block.vectors[bounds[0] : bounds[-1]])
+    whole, bounds = batch.block, batch.block.offsets[start : stop + 1]
+    rows = slice(bounds[0], bounds[-1])
+    scales = None if whole.scales is None else whole.scales[rows]
+    block = IndexBlock(offsets_from_counts(np.diff(bounds)), whole.vectors[rows], None, scales)
     texts, metadata = batch.texts, batch.metadata
     return LateDocuments(
         batch.doc_ids[start:stop], block, texts and texts[start:stop], metadata and metadata[start:stop]
@@ -57,10 +60,10 @@ def _part(batch: LateDocuments, start: int, stop: int) -> LateDocuments:
 def _joined(parts: list[LateDocuments]) -> LateDocuments:
     if len(parts) == 1:
         return parts[0]
-    counts = np.concatenate([part.block.counts for part in parts])
-    vectors = np.concatenate([part.block.vectors for part in parts])
-    vectors.flags.writeable = False
-    block = IndexBlock(offsets_from_counts(counts), vectors)
+    starts = np.cumsum([0, *(part.document_count for part in parts)])
+    block = gathered_block(
+        [IndexSlice(part.block, None, np.arange(*span)) for part, span in zip(parts, pairwise(starts), strict=True)]
+    )
     texts = None
     if any(part.texts is not None for part in parts):
         texts = tuple(text for part in parts for text in part.texts or (None,) * part.document_count)

@@ -45,6 +45,8 @@ class SearchStageProfile:
         preparation_seconds: time that building it took; 0.0 where an earlier search had built it.
         notes: facts worth knowing, for example which filter operators were evaluated in the client.
         posting_count: entries of inverted lists read.
+        vector_dtype: stored element type of the document vectors that the scores come from, or None where there were
+            none or the stage cannot tell.
     """
 
     stage_name: str
@@ -62,3 +64,4 @@ class SearchStageProfile:
     preparation_seconds: float = 0.0
     notes: tuple[str, ...] = ()
     posting_count: int = 0
+    vector_dtype: str | None = None

@@ -6,6 +6,7 @@ import multiprocessing
 import sys
 import warnings
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,6 +23,8 @@ from kayak.testing.threads import run_together
 from kayak.typing import Float32Matrix, Int64Vector
 from kayak.values import INDEX_LAYOUTS, QUERY_LAYOUTS, IndexBlock, documents, query_batch
 from kayak.values.blocks import offsets_from_counts
+from kayak.values.conversion import converted_block
+from kayak.values.element_types import VECTOR_DTYPES
 
 DIMENSIONS = (1, 2, 7, 64, 96, 128, 200, 384)
 LONG_DOCUMENT = 3_000
@@ -52,6 +55,7 @@ class ExecutorConformance(ConformanceSuite):
         assert info.availability_reason
         assert set(info.query_layouts) <= set(QUERY_LAYOUTS)
         assert set(info.index_layouts) <= set(INDEX_LAYOUTS)
+        assert set(VECTOR_DTYPES) >= set(info.vector_dtypes) >= {"float32"}
 
     def test_result_is_float32_queries_by_documents(self, executor: Executor) -> None:
         """The result is float32 of shape (queries, documents), also for one of each."""
@@ -81,14 +85,39 @@ class ExecutorConformance(ConformanceSuite):
         for dim in (5, 128):
             docs = [m.astype(np.float16).astype(np.float32) for m in _matrices(3, [1, 7, 40, 2, 1, 19], dim)]
             queries = _matrices(4, [3, 32], dim)
-            found = _score(executor, queries, _block(docs, dtype=np.float16))
+            found = _score(executor, queries, _block(docs, dtype="float16"))
             for row, matrix in zip(found, queries, strict=True):
                 assert_exact(row, matrix, docs)
 
-    @pytest.mark.parametrize("dtype", ["float32", "float16"])
+    @pytest.mark.parametrize("scale", [1e-40, 1.0, 1e17])
+    def test_int8_documents(self, executor: Executor, scale: float) -> None:
+        """int8 blocks score as codes × scales: by the executor if it takes them, else decoded for it.
+
+        Each token vector has a scale of its own, so the greatest code need not belong to the best vector.
+        """
+        generator = np.random.default_rng(35)
+        for dim in (1, 5, 128, 200):
+            docs = _matrices(3, [1, 7, 40, 2, 1, 300], dim)
+            docs = [m * (scale * generator.uniform(0.01, 10, (len(m), 1))).astype(np.float32) for m in docs]
+            docs += [docs[1], np.zeros((3, dim), dtype=np.float32)]
+            index = documents([f"{n}" for n in range(len(docs))], docs).pack().to_vector_dtype("int8")
+            queries = _matrices(4, [3, 32], dim)
+            block = index.slices[0].block
+            assert block.scales is not None
+            decoded = block.vectors.astype(np.float64) * block.scales[:, np.newaxis]
+            values = [decoded[a:b] for a, b in pairwise(block.offsets.tolist())]
+            for row, matrix in zip(score_index(executor, query_batch(queries), index), queries, strict=True):
+                assert_exact(row, matrix, values)
+                assert row[1] == row[6], "equal documents of int8 score differently"
+            some = index.take(np.array([5, 0, 2]))
+            for row, matrix in zip(score_index(executor, query_batch(queries), some), queries, strict=True):
+                assert_exact(row, matrix, [values[5], values[0], values[2]])
+
+    @pytest.mark.parametrize("dtype", VECTOR_DTYPES)
     def test_positions(self, executor: Executor, dtype: str) -> None:
         """`positions` chooses documents, in any order; none gives no column, one gives one."""
-        block = _block(_matrices(5, [4, 1, 9, 2, 30, 3], 16), dtype=np.dtype(dtype))
+        _needs_dtype(executor, dtype)
+        block = _block(_matrices(5, [4, 1, 9, 2, 30, 3], 16), dtype=dtype)
         queries = _matrices(6, [5, 2], 16)
         everything = _score(executor, queries, block)
         for chosen in ([4], [5, 0, 3], [3, 2, 1], list(range(6)), list(range(5, -1, -1)), [1, 5]):
@@ -215,22 +244,33 @@ class ExecutorConformance(ConformanceSuite):
         assert before == (vectors.tobytes(), offsets.tobytes(), block.vectors.tobytes(), block.offsets.tobytes())
         assert not np.shares_memory(found, vectors)
 
-    @pytest.mark.parametrize("dtype", ["float32", "float16"])
+    @pytest.mark.parametrize("dtype", VECTOR_DTYPES)
     def test_memory_maps(self, executor: Executor, tmp_path: Path, dtype: str) -> None:
-        """Documents may lie in a read-only memory map, at an offset that is no multiple of the item size."""
-        docs = [m.astype(dtype).astype(np.float32) for m in _matrices(33, [5, 1, 40, 9], 40)]
-        plain = _block(docs, dtype=np.dtype(dtype))
-        queries = _matrices(34, [6, 2], 40)
+        """Documents may lie in a read-only memory map, at an offset that is no multiple of the item size.
+
+        int8 codes lie there between their scales, so that neither is contiguous.
+        """
+        _needs_dtype(executor, dtype)
+        plain = _block(_matrices(33, [5, 1, 40, 9], 41), dtype=dtype)
+        docs = [plain.document(number) for number in range(4)]
+        fields: list[tuple[str, Any, Any]] = [("vectors", plain.vectors.dtype, 41), ("scale", np.float32, 1)]
+        row = np.dtype(fields if plain.scales is not None else fields[:1])
+        rows = np.empty(len(plain.vectors), dtype=row)
+        rows["vectors"] = plain.vectors
+        if plain.scales is not None:
+            rows["scale"] = plain.scales[:, np.newaxis]
+        queries = _matrices(34, [6, 2], 41)
         for offset in (0, 64, 3):
             path = tmp_path / f"{offset}.bin"
-            path.write_bytes(b"\0" * offset + plain.vectors.tobytes())
-            mapped: Any = np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=plain.vectors.shape)
-            block = IndexBlock(plain.offsets, mapped)
-            for row, matrix in zip(_score(executor, queries, block), queries, strict=True):
-                assert_exact(row, matrix, docs)
+            path.write_bytes(b"\0" * offset + rows.tobytes())
+            mapped: Any = np.memmap(path, dtype=row, mode="r", offset=offset, shape=len(rows))
+            scales = None if plain.scales is None else mapped["scale"][:, 0]
+            block = IndexBlock(plain.offsets, mapped["vectors"], None, scales)
+            for scores, matrix in zip(_score(executor, queries, block), queries, strict=True):
+                assert_exact(scores, matrix, docs)
             some = np.array([3, 1], dtype=np.int64)
-            for row, matrix in zip(_score(executor, queries, block, some), queries, strict=True):
-                assert_exact(row, matrix, [docs[3], docs[1]])
+            for scores, matrix in zip(_score(executor, queries, block, some), queries, strict=True):
+                assert_exact(scores, matrix, [docs[3], docs[1]])
 
     def _assert_same(
         self, found: Float32Matrix, expected: Float32Matrix, block: IndexBlock, queries: Matrices, chosen: list[int]
@@ -254,9 +294,14 @@ def _packed(matrices: Matrices) -> tuple[Float32Matrix, Int64Vector]:
     return np.concatenate(matrices), offsets_from_counts(np.array([len(m) for m in matrices], dtype=np.int64))
 
 
-def _block(docs: Matrices, *, dtype: Any = np.float32) -> IndexBlock:
+def _block(docs: Matrices, *, dtype: str = "float32") -> IndexBlock:
     vectors, offsets = _packed(docs)
-    return IndexBlock(offsets, vectors.astype(dtype))
+    return converted_block(IndexBlock(offsets, vectors), dtype, (), "")
+
+
+def _needs_dtype(executor: Executor, vector_dtype: str) -> None:
+    if vector_dtype == "int8" and vector_dtype not in executor.backend_info().vector_dtypes:
+        pytest.skip("the executor does not take int8 (backend_info().vector_dtypes); Kayak decodes for it")
 
 
 def _score(

@@ -13,6 +13,7 @@ from kayak.typing import Float32Matrix
 from kayak.values import IndexBlock, IndexSlice, LateIndex, LateScores, SearchHit
 from kayak.values.blocks import offsets_from_counts
 
+FloatMatrix = npt.NDArray[np.floating[Any]]
 Float64Vector = npt.NDArray[np.float64]
 
 RELATIVE_TOLERANCE = 1e-5
@@ -21,7 +22,7 @@ RELATIVE_TOLERANCE = 1e-5
 _SMALLEST = 2.0**-149
 
 
-def exact_scores(query: Float32Matrix, matrices: Iterable[Float32Matrix]) -> tuple[Float64Vector, Float64Vector]:
+def exact_scores(query: Float32Matrix, matrices: Iterable[FloatMatrix]) -> tuple[Float64Vector, Float64Vector]:
     """Return MaxSim in float64, and the error that float32 arithmetic may make.
 
     Args:
@@ -41,7 +42,7 @@ def exact_scores(query: Float32Matrix, matrices: Iterable[Float32Matrix]) -> tup
     return np.array(scores, dtype=np.float64), np.array(allowed, dtype=np.float64)
 
 
-def assert_exact(values: npt.NDArray[Any], query: Float32Matrix, matrices: Sequence[Float32Matrix]) -> None:
+def assert_exact(values: npt.NDArray[Any], query: Float32Matrix, matrices: Sequence[FloatMatrix]) -> None:
     """Require scores that agree with `exact_scores`."""
     expected, allowed = exact_scores(query, matrices)
     assert values.shape == expected.shape, f"{values.shape} scores for {expected.shape} documents"

@@ -7,12 +7,13 @@ from typing import Any
 
 import attrs
 import numpy as np
+import numpy.typing as npt
 
 from kayak.contracts import LateStore
 from kayak.typing import Float32Matrix
 from kayak.values import LateDocuments, LateIndex, documents
+from kayak.values.element_types import INT8, decode_int8, encode_int8
 
-FLOAT16 = "float16"
 DIMENSION = 4
 """Dimension of the vectors that the store suite writes, unless a test says otherwise."""
 
@@ -37,17 +38,27 @@ class Row:
 def numbered_rows(count: int, *, version: int = 0, dim: int = DIMENSION, prefix: str = "doc-") -> list[Row]:
     """Return `count` documents of 1 to 3 vectors whose values, texts and metadata tell number and version.
 
-    The values are small integers, which every stored element type holds exactly.
+    Every stored element type holds the values exactly, see `exact_vectors`.
     """
     return [
         Row(
             f"{prefix}{number}",
-            np.full((1 + number % 3, dim), version, dtype=np.float32) + np.arange(dim, dtype=np.float32) * (number + 1),
+            exact_vectors(np.full((1 + number % 3, dim), version) + np.arange(dim) * (number + 1)),
             f"text {number} version {version}",
             {"number": number, "even": number % 2 == 0, "version": version},
         )
         for number in range(count)
     ]
+
+
+def exact_vectors(values: npt.NDArray[Any]) -> Float32Matrix:
+    """Return integers from 0 to 126 in place of the given ones, with a last component of 127.
+
+    float16 holds small integers exactly, and so does int8 where the greatest is 127: then the scale is 1.
+    """
+    vectors: Float32Matrix = np.mod(values, 127).astype(np.float32)
+    vectors[:, -1] = 127.0
+    return vectors
 
 
 def as_documents(rows: Sequence[Row]) -> LateDocuments:
@@ -93,9 +104,11 @@ def ids_of(rows: Iterable[Row]) -> list[str]:
     return [row.doc_id for row in rows]
 
 
-def keeps_float16(store: LateStore) -> bool:
-    """Whether the store rounds vectors to float16."""
-    return store.stats().vector_dtype == FLOAT16
+def as_kept(matrix: Float32Matrix, vector_dtype: str) -> Float32Matrix:
+    """Return the values that a store of an element type keeps for the given ones."""
+    if vector_dtype == INT8:
+        return decode_int8(*encode_int8(matrix))
+    return matrix.astype(vector_dtype).astype(np.float32)
 
 
 def assert_same_vectors(found: Float32Matrix, expected: Float32Matrix, doc_id: str) -> None:

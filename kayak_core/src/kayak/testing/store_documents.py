@@ -11,16 +11,16 @@ from kayak.contracts import LateStore
 from kayak.errors import InvalidInputError
 from kayak.testing.rows import (
     DIMENSION,
-    FLOAT16,
     Row,
     as_documents,
+    as_kept,
     assert_same_rows,
     assert_same_vectors,
     batch_rows,
     clear,
+    exact_vectors,
     ids_of,
     index_rows,
-    keeps_float16,
     numbered_rows,
     stored,
     write,
@@ -28,6 +28,7 @@ from kayak.testing.rows import (
 from kayak.testing.strategies import doc_ids, metadata_rows, token_matrices
 from kayak.testing.suite import ConformanceSuite
 from kayak.values import documents
+from kayak.values.element_types import FLOAT16, INT8
 
 TEXTS = (
     *("", " ", "a", "line\nbreak\r\n\t", "nul\x00inside", "é e\u0301", "שלום", "\U0001f600\u200d", "\ufeff"),
@@ -44,25 +45,23 @@ class StoreDocuments(ConformanceSuite):
     def test_vectors_come_back_bit_exact(self, store: LateStore) -> None:
         """Vectors come back to the bit: subnormal numbers, -0.0 and large values included.
 
-        Where the store keeps float16, this holds for every value that float16 can hold.
+        Where the store keeps another element type than float32, this holds for the values that it rounds to.
         """
-        half = keeps_float16(store)
+        vector_dtype = store.stats().vector_dtype
 
         @self.settings()
-        @given(token_matrices(dim=DIMENSION, magnitude=FLOAT16_LIMIT if half else 1e38))
+        @given(token_matrices(dim=DIMENSION, magnitude=FLOAT16_LIMIT if vector_dtype == FLOAT16 else 1e38))
         def check(matrix: np.ndarray) -> None:
-            written = matrix.astype(np.float16).astype(np.float32) if half else matrix
-            store.upsert(documents(["a"], [written]))
-            assert_same_vectors(store.load_index().document_token_matrix(0), written, "a")
-            assert_same_vectors(next(iter(store.documents())).token_matrices[0], written, "a")
+            store.upsert(documents(["a"], [matrix]))
+            kept = as_kept(matrix, vector_dtype)
+            assert_same_vectors(store.load_index().document_token_matrix(0), kept, "a")
+            assert_same_vectors(next(iter(store.documents())).token_matrices[0], kept, "a")
 
         check()
 
     def test_float16_rounds_to_nearest(self, store: LateStore) -> None:
         """A store that keeps float16 rounds to nearest, says so, and refuses values beyond its range."""
-        if not keeps_float16(store):
-            pytest.skip("the store keeps float32 (stats().vector_dtype)")
-        assert FLOAT16 in store.capabilities().vector_dtypes
+        _needs_dtype(store, FLOAT16)
         values = np.linspace(-3, 3, 50 * DIMENSION, dtype=np.float32).reshape(50, DIMENSION)
         store.upsert(documents(["a"], [values]))
         rounded = values.astype(np.float16).astype(np.float32)
@@ -72,11 +71,29 @@ class StoreDocuments(ConformanceSuite):
             store.upsert(documents(["b"], [np.full((1, DIMENSION), 1e6, dtype=np.float32)]))
         assert ids_of(stored(store)) == ["a"]
 
+    def test_int8_rounds_within_half_a_code(self, store: LateStore) -> None:
+        """A store that keeps int8 rounds each vector to 1/254 of its greatest component, and copies codes unchanged."""
+        _needs_dtype(store, INT8)
+
+        @self.settings()
+        @given(token_matrices(dim=DIMENSION, magnitude=3e38))
+        def check(matrix: np.ndarray) -> None:
+            store.upsert(documents(["a"], [matrix]))
+            found = store.load_index().document_token_matrix(0)
+            exact = matrix.astype(np.float64)
+            half = np.abs(exact).max(axis=1) / 254 * (1 + 2**-16) + 2.0**-150  # a scale has 17 bits, where float32 has
+            assert (np.abs(found - exact) <= half[:, np.newaxis]).all()
+            store.upsert(next(iter(store.documents())))
+            assert_same_vectors(store.load_index().document_token_matrix(0), found, "a")
+
+        check()
+        assert store.load_index().vector_dtype == INT8
+
     def test_documents_keep_their_lengths(self, store: LateStore) -> None:
         """Documents of one vector and of thousands stand beside each other, and none is cut or padded."""
         lengths = (1, MANY_TOKENS, 2, 1, 513)
         rows = [
-            Row(f"{n}", (np.arange(length * DIMENSION, dtype=np.float32) % 2_000).reshape(length, DIMENSION))
+            Row(f"{n}", exact_vectors(np.arange(length * DIMENSION).reshape(length, DIMENSION)))
             for n, length in enumerate(lengths)
         ]
         write(store, rows)
@@ -89,7 +106,7 @@ class StoreDocuments(ConformanceSuite):
         @given(st.lists(doc_ids(), min_size=1, max_size=6, unique=True))
         def check(ids: list[str]) -> None:
             clear(store)
-            rows = [Row(doc_id, np.full((1, DIMENSION), n, np.float32)) for n, doc_id in enumerate(ids)]
+            rows = [Row(doc_id, exact_vectors(np.full((1, DIMENSION), n))) for n, doc_id in enumerate(ids)]
             write(store, rows)
             assert_same_rows(index_rows(store.load_index(doc_ids=ids)), rows)
             assert_same_rows(stored(store), rows, ordered=store.capabilities().preserves_insertion_order)
@@ -101,7 +118,7 @@ class StoreDocuments(ConformanceSuite):
     def test_any_text(self, store: LateStore) -> None:
         """Texts come back as they are: empty, long, with NUL and line breaks; no text stays None."""
         texts = (None, *TEXTS, LONG_TEXT, None)
-        rows = [Row(f"{n}", np.ones((1, DIMENSION), np.float32), text) for n, text in enumerate(texts)]
+        rows = [Row(f"{n}", exact_vectors(np.ones((1, DIMENSION))), text) for n, text in enumerate(texts)]
         write(store, rows)
         found = store.load_index(doc_ids=ids_of(rows), include_text=True)
         assert_same_rows(index_rows(found), rows)
@@ -114,7 +131,7 @@ class StoreDocuments(ConformanceSuite):
         @given(st.lists(metadata_rows(), min_size=1, max_size=4))
         def check(metadata: list[dict[str, object]]) -> None:
             clear(store)
-            rows = [Row(f"{n}", np.ones((1, DIMENSION), np.float32), metadata=row) for n, row in enumerate(metadata)]
+            rows = [Row(f"{n}", exact_vectors(np.ones((1, DIMENSION))), metadata=row) for n, row in enumerate(metadata)]
             write(store, rows)
             assert_same_rows(stored(store), rows, ordered=False)
 
@@ -183,3 +200,10 @@ class StoreDocuments(ConformanceSuite):
         for layout in set(store.capabilities().supported_layouts) - {"packed"}:
             with pytest.raises(InvalidInputError):
                 store.load_index(layout=layout)
+
+
+def _needs_dtype(store: LateStore, vector_dtype: str) -> None:
+    kept = store.stats().vector_dtype
+    if kept != vector_dtype:
+        pytest.skip(f"the store keeps {kept} (stats().vector_dtype)")
+    assert vector_dtype in store.capabilities().vector_dtypes

@@ -12,6 +12,7 @@ from kayak.errors import InvalidInputError, InvalidTypeError, StoreClosedError, 
 from kayak.testing.rows import DIMENSION, assert_same_rows, clear, ids_of, numbered_rows, stored, write
 from kayak.testing.suite import ConformanceSuite
 from kayak.values import INDEX_LAYOUTS, query
+from kayak.values.element_types import VECTOR_DTYPES
 
 Reopen = Callable[[LateStore], LateStore]
 
@@ -133,7 +134,7 @@ class StoreLifecycle(ConformanceSuite):
         assert before.supported_layouts
         assert set(before.supported_layouts) <= set(INDEX_LAYOUTS)
         assert before.vector_dtypes
-        assert set(before.vector_dtypes) <= {"float32", "float16"}
+        assert set(before.vector_dtypes) <= set(VECTOR_DTYPES)
         operators = "$eq $ne $in $nin $gt $gte $lt $lte $exists $and $or $not".split()
         assert set(before.filter_pushdown) <= set(operators)
         write(store, numbered_rows(2))

@@ -19,6 +19,7 @@ from kayak.testing.rows import (
     as_documents,
     assert_same_rows,
     clear,
+    exact_vectors,
     ids_of,
     index_rows,
     stored,
@@ -33,10 +34,9 @@ _id_lists = st.lists(_ids, max_size=5, unique=True)
 
 @st.composite
 def _rows(draw: st.DrawFn) -> Row:
-    # Small integers, which every stored element type holds exactly.
     length = draw(st.integers(1, 3))
     values = draw(st.lists(st.integers(-8, 8), min_size=length, max_size=length))
-    vectors = np.repeat(np.array(values, np.float32)[:, np.newaxis], DIMENSION, axis=1)
+    vectors = exact_vectors(np.repeat(np.array(values)[:, np.newaxis], DIMENSION, axis=1))
     text = draw(st.sampled_from((None, "", "wing", "naïve")))
     return Row(draw(_ids), vectors, text, draw(metadata_rows(keys=("year", "topic", "a.b"))))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from kayak.contracts import LateStore
@@ -15,6 +16,7 @@ from kayak.testing.rows import (
     as_documents,
     assert_same_rows,
     clear,
+    exact_vectors,
     ids_of,
     index_rows,
     numbered_rows,
@@ -32,10 +34,10 @@ class StoreWrites(ConformanceSuite):
         """Upserting a known id replaces vectors, text and metadata together; the others stay."""
         rows = numbered_rows(4)
         write(store, rows)
-        longer = Row("doc-1", np.full((5, DIMENSION), 9.0, np.float32), "other", {"only": "this"})
+        longer = Row("doc-1", exact_vectors(np.full((5, DIMENSION), 9)), "other", {"only": "this"})
         write(store, [longer])
         assert_same_rows(stored(store), [rows[0], longer, *rows[2:]], ordered=False)
-        bare = Row("doc-1", np.full((1, DIMENSION), 8.0, np.float32))
+        bare = Row("doc-1", exact_vectors(np.full((1, DIMENSION), 8)))
         write(store, [bare])
         assert_same_rows(stored(store), [rows[0], bare, *rows[2:]], ordered=False)
         store.upsert(as_documents([longer]))
@@ -88,7 +90,7 @@ class StoreWrites(ConformanceSuite):
             assert sorted(first) == sorted(ids_of(rows))
             return
         assert list(first) == ids_of(rows)
-        write(store, [Row("z2", np.ones((2, DIMENSION), np.float32))])
+        write(store, [Row("z2", exact_vectors(np.ones((2, DIMENSION))))])
         assert store.load_index().doc_ids == first, "a replaced document keeps its place"
         store.delete(["z1"])
         write(store, [rows[1]])
@@ -139,8 +141,8 @@ class StoreWrites(ConformanceSuite):
 
     def test_caller_may_reuse_its_memory(self, store: LateStore) -> None:
         """What the caller does to its arrays and metadata after `upsert` does not reach the store."""
-        vectors = np.ones((2, DIMENSION), dtype=np.float32)
-        own_block = np.ones((2, DIMENSION), dtype=np.float32)
+        vectors = exact_vectors(np.ones((2, DIMENSION)))
+        own_block = exact_vectors(np.ones((2, DIMENSION)))
         metadata: list[dict[str, Any]] = [{"tags": ["a"], "nested": {"x": [1]}}]
         store.upsert(documents(["a"], [vectors]), metadata=metadata)
         handmade = LateDocuments(("b",), IndexBlock(np.array([0, 2], dtype=np.int64), own_block))
@@ -150,7 +152,7 @@ class StoreWrites(ConformanceSuite):
         metadata[0]["tags"].append("b")
         metadata[0]["nested"]["x"] = None
         kept = {"tags": ["a"], "nested": {"x": [1]}}
-        ones = np.ones((2, DIMENSION), dtype=np.float32)
+        ones = exact_vectors(np.ones((2, DIMENSION)))
         expected = [Row("a", ones, None, kept), Row("b", ones, None, kept)]
         assert_same_rows(stored(store), expected, ordered=False)
 
@@ -160,8 +162,10 @@ class StoreWrites(ConformanceSuite):
         rows[0] = Row(rows[0].doc_id, rows[0].vectors, None, {"tags": ["a"], "nested": {"x": [1]}})
         write(store, rows)
         index = store.load_index()
-        arrays = [index.document_token_matrix(0), index.as_packed_token_matrix()]
-        arrays += [part.block.vectors for part in index.slices]
+        arrays: list[npt.NDArray[Any]] = [index.document_token_matrix(0), index.as_packed_token_matrix()]
+        arrays += [
+            array for part in index.slices for array in (part.block.vectors, part.block.scales) if array is not None
+        ]
         for batch in store.documents():
             arrays += [*batch.token_matrices, batch.block.vectors]
             for row in batch.metadata or ():

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import attrs
 import numpy as np
 
 from kayak.errors import InvalidInputError
-from kayak.typing import Float32Matrix, Int64Vector, VectorMatrix
+from kayak.typing import Float32Matrix, Float32Vector, Int64Vector, VectorMatrix
+from kayak.values.element_types import VECTOR_DTYPES, decode_int8
 
 BlockGuard: TypeAlias = Callable[[Int64Vector | None], None]
 
@@ -23,14 +24,36 @@ class IndexBlock:
 
     Attributes:
         offsets: int64, documents + 1 ascending values; document i owns rows `offsets[i]` to `offsets[i + 1]`.
-        vectors: float32 or float16, shape (token vectors, dimension).
+        vectors: float32, float16, or int8 codes; shape (token vectors, dimension). Codes are no values: read
+            `float32_rows` or `document`, which know every element type.
         guard: called with the documents about to be read (None: all of them) before their vectors are used;
             a store verifies its checksums there. Code that takes `vectors` directly skips that check.
+        scales: for int8 codes, one float32 a token vector: the values are codes × scale. None for other types.
+
+    Raises:
+        InvalidInputError: another element type, int8 codes without scales, scales without codes, or scales of another
+            type or length.
     """
 
     offsets: Int64Vector
     vectors: VectorMatrix
     guard: BlockGuard | None = None
+    scales: Float32Vector | None = None
+
+    def __attrs_post_init__(self) -> None:
+        scales = self.scales
+        if str(self.vectors.dtype) not in VECTOR_DTYPES or (scales is None) == (self.vectors.dtype == np.int8):
+            raise InvalidInputError(
+                f"a block holds float32 or float16 vectors in native byte order, or int8 codes with their scales, got "
+                f"{self.vectors.dtype.str} {'without' if scales is None else 'with'} scales"
+            )
+        if scales is None:
+            return
+        if scales.dtype != np.float32 or scales.shape != self.vectors.shape[:1]:
+            raise InvalidInputError(
+                f"scales must be float32 of shape {self.vectors.shape[:1]}, one a token vector, got {scales.dtype} of "
+                f"shape {scales.shape}"
+            )
 
     @property
     def document_count(self) -> int:
@@ -44,8 +67,13 @@ class IndexBlock:
 
     @property
     def vector_dtype(self) -> str:
-        """Stored element type: "float32" or "float16"."""
+        """Stored element type: "float32", "float16" or "int8"."""
         return str(self.vectors.dtype)
+
+    @property
+    def vector_bytes(self) -> int:
+        """Bytes of one token vector as it is stored, its scale included."""
+        return self.vector_dim * self.vectors.dtype.itemsize + (0 if self.scales is None else self.scales.itemsize)
 
     @property
     def is_memory_mapped(self) -> bool:
@@ -76,10 +104,23 @@ class IndexBlock:
     def document(self, position: int) -> Float32Matrix:
         """Return the token vectors of one document as read-only float32, shape (vectors, dimension)."""
         self.verify(np.array([position], dtype=np.int64))
-        matrix = np.asarray(self.vectors[self.offsets[position] : self.offsets[position + 1]], dtype=np.float32)
-        view = matrix.view()
+        view = self.float32_rows(slice(int(self.offsets[position]), int(self.offsets[position + 1]))).view()
         view.flags.writeable = False
         return view
+
+    def float32_rows(self, rows: slice | Int64Vector) -> Float32Matrix:
+        """Return some token vectors as the float32 values that they stand for, shape (rows, dimension).
+
+        Nothing is verified: call `verify` for the documents first. A slice of float32 vectors is a view.
+
+        Args:
+            rows: which token vectors, by a slice or by int64 numbers.
+        """
+        if self.scales is not None:
+            codes: Any = self.vectors[rows]
+            return decode_int8(codes, self.scales[rows])
+        values: Float32Matrix = np.asarray(self.vectors[rows], dtype=np.float32)
+        return values
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -104,7 +145,16 @@ class IndexSlice:
     @property
     def byte_size(self) -> int:
         """Bytes of the slice's vectors as they are stored."""
-        return int(self.counts.sum()) * self.block.vector_dim * self.block.vectors.dtype.itemsize
+        return int(self.counts.sum()) * self.block.vector_bytes
+
+    @property
+    def places(self) -> Int64Vector:
+        """The positions, int64, also where the slice takes all documents."""
+        return np.arange(self.block.document_count) if self.positions is None else self.positions
+
+    def token_rows(self) -> Int64Vector:
+        """Return the token row numbers of the slice's documents in its block, one document after the other, int64."""
+        return gather_rows(self.block, self.places)
 
     def take(self, members: Int64Vector, rows: Int64Vector) -> IndexSlice:
         """Return the slice of `members` (numbers within this slice), standing at `rows` of another index."""
@@ -127,6 +177,39 @@ def gather_rows(block: IndexBlock, positions: Int64Vector) -> Int64Vector:
     rows = np.arange(total, dtype=np.int64)
     rows += np.repeat(block.offsets[positions] - (ends - counts), counts)
     return rows
+
+
+def gathered_block(slices: Sequence[IndexSlice], *, float32: bool = False) -> IndexBlock:
+    """Copy the documents of slices into one read-only block, each at its row, after verifying them.
+
+    Args:
+        slices: their rows together number the documents from 0.
+        float32: return float32 values; otherwise the element type is kept where the slices agree on one.
+
+    Raises:
+        StoreCorruptError: stored vectors do not match their checksum.
+    """
+    counts = np.empty(sum(len(part.rows) for part in slices), dtype=np.int64)
+    for part in slices:
+        counts[part.rows] = part.counts
+    offsets = offsets_from_counts(counts)
+    first = slices[0].block
+    total, shape = int(offsets[-1]), (int(offsets[-1]), first.vector_dim)
+    as_float32 = float32 or any(part.block.vectors.dtype != first.vectors.dtype for part in slices)
+    vectors: VectorMatrix = np.empty(shape, dtype=np.float32 if as_float32 else first.vectors.dtype)
+    scales = None if as_float32 or first.scales is None else np.empty(total, dtype=np.float32)
+    target = IndexBlock(offsets, vectors, None, scales)
+    for part in slices:
+        block = part.block
+        block.verify(part.positions)
+        to_rows, from_rows = gather_rows(target, part.rows), part.token_rows()
+        vectors[to_rows] = block.float32_rows(from_rows) if as_float32 else block.vectors[from_rows]
+        if scales is not None and block.scales is not None:
+            scales[to_rows] = block.scales[from_rows]
+    for array in (vectors, scales):
+        if array is not None:
+            array.flags.writeable = False
+    return target
 
 
 def check_offsets(offsets: Int64Vector, document_count: int, token_count: int) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from kayak.errors import InvalidInputError, InvalidTypeError
 from kayak.typing import DocIdsInput, DocumentMatricesInput, Float32Matrix
-from kayak.values.blocks import IndexBlock, IndexSlice, offsets_from_counts
+from kayak.values.blocks import IndexBlock, IndexSlice, gathered_block, offsets_from_counts
 from kayak.values.coerce import (
     as_numeric_array,
     check_matrix_shape,
@@ -34,8 +34,8 @@ class LateDocuments:
 
     Attributes:
         doc_ids: unique, non-empty ids.
-        block: the token vectors of all documents, one below the other (float32, or float16 where a store that
-            keeps float16 exported them).
+        block: the token vectors of all documents, one below the other (float32, or the element type of the store
+            that exported them).
         texts: one text (or None) a document; None where no document has one.
         metadata: one metadata row a document, where the batch carries them (a store's export does).
     """
@@ -89,7 +89,7 @@ class LateDocuments:
     def token_matrices(self) -> tuple[Float32Matrix, ...]:
         """One read-only float32 matrix of shape (token vectors, dimension) a document: views of one block."""
         self.block.verify()
-        vectors = np.asarray(self.block.vectors, dtype=np.float32).view()
+        vectors = self.block.float32_rows(slice(None)).view()
         vectors.flags.writeable = False
         bounds = self.block.offsets.tolist()
         return tuple(vectors[start:stop] for start, stop in pairwise(bounds))
@@ -104,11 +104,14 @@ class LateDocuments:
         return attrs.evolve(self, texts=optional_texts(texts, self.doc_ids, "texts"))
 
     def take(self, numbers: Sequence[int]) -> LateDocuments:
-        """Return the documents with the given numbers, in that order, as a batch of their own (a copy)."""
-        matrices = self.token_matrices
+        """Return the documents with the given numbers, in that order, as a batch of their own (a copy).
+
+        The element type of the vectors stays what it is.
+        """
+        chosen = np.array(numbers, dtype=np.int64)
         return LateDocuments(
             tuple(self.doc_ids[i] for i in numbers),
-            _packed_block(self.doc_ids, [matrices[i] for i in numbers]),
+            gathered_block([IndexSlice(self.block, chosen, np.arange(len(chosen)))]),
             None if self.texts is None else tuple(self.texts[i] for i in numbers),
             None if self.metadata is None else tuple(self.metadata[i] for i in numbers),
         )

@@ -22,7 +22,7 @@ from kayak.typing import (
 )
 from kayak.values.artifacts import IndexOrigin
 from kayak.values.backend_names import NUMPY_REFERENCE_BACKEND
-from kayak.values.blocks import IndexBlock, IndexSlice, check_offsets, gather_rows, offsets_from_counts
+from kayak.values.blocks import IndexBlock, IndexSlice, check_offsets, gathered_block, offsets_from_counts
 from kayak.values.coerce import (
     as_numeric_array,
     document_ids,
@@ -32,6 +32,8 @@ from kayak.values.coerce import (
     optional_texts,
     string_tuple,
 )
+from kayak.values.conversion import converted_block
+from kayak.values.element_types import VECTOR_DTYPES, check_vector_dtype
 from kayak.values.late_query import LateQuery
 from kayak.values.layouts import (
     FLAT_LAYOUT_DIM,
@@ -127,8 +129,8 @@ class LateIndex:
 
     @property
     def vector_dtype(self) -> str:
-        """Stored element type, "float32" or "float16" ("float16" if any block is)."""
-        return min(part.block.vector_dtype for part in self.slices)
+        """Stored element type, "float32", "float16" or "int8"; of blocks that differ, the coarsest."""
+        return max((part.block.vector_dtype for part in self.slices), key=VECTOR_DTYPES.index)
 
     @cached_property
     def counts(self) -> Int64Vector:
@@ -181,19 +183,14 @@ class LateIndex:
 
     @cached_property
     def _packed_matrix(self) -> Float32Matrix:
-        for part in self.slices:
-            part.block.verify(part.positions)
         first = self.slices[0]
-        offsets = first.block.offsets
         in_order = len(self.slices) == 1 and first.positions is None
         if in_order and bool((first.rows == np.arange(self.document_count)).all()):
-            matrix = np.asarray(first.block.vectors[offsets[0] : offsets[-1]], dtype=np.float32).view()
+            first.block.verify()
+            offsets = first.block.offsets
+            matrix = first.block.float32_rows(slice(int(offsets[0]), int(offsets[-1]))).view()
         else:
-            matrix = np.empty((self.total_vector_count, self.vector_dim), dtype=np.float32)
-            target = IndexBlock(self.doc_offsets, matrix)
-            for part in self.slices:
-                everything = np.arange(part.block.document_count) if part.positions is None else part.positions
-                matrix[gather_rows(target, part.rows)] = part.block.vectors[gather_rows(part.block, everything)]
+            matrix = gathered_block(self.slices, float32=True).float32_rows(slice(None))
         matrix.flags.writeable = False
         return matrix
 
@@ -289,6 +286,23 @@ class LateIndex:
         """
         check_layout(layout, INDEX_LAYOUTS, self.vector_dim, "index")
         return self if layout == self.layout else attrs.evolve(self, layout=layout)
+
+    def to_vector_dtype(self, vector_dtype: str) -> LateIndex:
+        """Return this index with its vectors stored in another element type, in memory.
+
+        Scores are then exact over the rounded vectors. Beyond float32, "float16" takes half the bytes and "int8" a
+        quarter: codes from -127 to 127 and one float32 scale a token vector, see `IndexBlock.scales`.
+
+        Raises:
+            InvalidInputError: an unknown element type, or a value that float16 cannot hold.
+            StoreCorruptError: stored vectors do not match their checksum.
+        """
+        wanted = check_vector_dtype(vector_dtype)
+        if all(part.block.vector_dtype == wanted for part in self.slices):
+            return self
+        block = converted_block(gathered_block(self.slices), wanted, self.doc_ids, "use another vector_dtype")
+        rows = np.arange(self.document_count, dtype=np.int64)
+        return LateIndex(self.doc_ids, (IndexSlice(block, None, rows),), self.layout, self.doc_texts)
 
     def with_texts(self, doc_texts: Sequence[str | None] | None) -> LateIndex:
         """Return this index with other texts, sharing the vectors.

@@ -19,7 +19,7 @@ class TokenChunk:
     Attributes:
         documents: their numbers in the index.
         counts: token vectors of each.
-        vectors: the vectors, document by document, float32 or float16.
+        vectors: the vectors, document by document: float32, or float16 where the block keeps that.
     """
 
     documents: Int64Vector
@@ -53,11 +53,16 @@ def stream_tokens(index: kayak.LateIndex) -> Iterator[TokenChunk]:
 def _document_rows(block: kayak.IndexBlock, positions: Int64Vector, counts: Int64Vector) -> VectorMatrix:
     starts = block.offsets[positions]
     if bool((starts[1:] == starts[:-1] + counts[:-1]).all()):  # they lie one below the other
-        return np.ascontiguousarray(block.vectors[int(starts[0]) : int(starts[-1] + counts[-1])])
+        return _values(block, slice(int(starts[0]), int(starts[-1] + counts[-1])))
     ends = np.cumsum(counts)
     rows = np.arange(int(ends[-1]))
     rows += np.repeat(starts - (ends - counts), counts)
-    return np.ascontiguousarray(block.vectors[rows])
+    return _values(block, rows)
+
+
+def _values(block: kayak.IndexBlock, rows: slice | Int64Vector) -> VectorMatrix:
+    """Return vectors that kernels can read: codes are decoded, float16 stays what it is."""
+    return np.ascontiguousarray(block.vectors[rows] if block.scales is None else block.float32_rows(rows))
 
 
 def sample_tokens(index: kayak.LateIndex, count: int, generator: np.random.Generator) -> Float32Matrix:
@@ -82,6 +87,6 @@ def sample_tokens(index: kayak.LateIndex, count: int, generator: np.random.Gener
         members = np.flatnonzero(place[documents] >= 0)
         positions = place[documents[members]]
         part.block.verify(np.unique(positions))
-        sample[members] = part.block.vectors[part.block.offsets[positions] + within[members]]
+        sample[members] = part.block.float32_rows(part.block.offsets[positions] + within[members])
         place[part.rows] = -1
     return sample

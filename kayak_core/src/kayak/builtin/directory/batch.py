@@ -7,17 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import attrs
-import numpy as np
-import numpy.typing as npt
 
+from kayak.builtin.directory.row_layout import RowLayout, StoredRows
 from kayak.builtin.directory.rows import contents_crc
-from kayak.builtin.directory.segments import STORED_DTYPES, raw_bytes
 from kayak.contracts.metadata import metadata_json
 from kayak.contracts.store_rows import checked_metadata
-from kayak.errors import InvalidInputError
 from kayak.typing import MetadataRowsInput
-from kayak.values import LateDocuments
-from kayak.values.coerce import first_non_finite_row
+from kayak.values import IndexBlock, LateDocuments
+from kayak.values.blocks import gathered_block
+from kayak.values.conversion import converted_block
 
 
 @attrs.frozen(eq=False)
@@ -26,8 +24,9 @@ class StoredBatch:
 
     Attributes:
         doc_ids: their ids.
-        vectors: C-contiguous, of the stored element type, shape (token vectors, dimension).
-        starts: first row of each document in `vectors`.
+        vector_dim: dimension of the vectors.
+        rows: the token vectors as they lie on disk.
+        starts: first row of each document in `rows`.
         counts: token vectors of each document.
         vectors_crcs: CRC-32 of each document's stored bytes.
         contents: (text, metadata as JSON text) of each document.
@@ -36,7 +35,8 @@ class StoredBatch:
     """
 
     doc_ids: tuple[str, ...]
-    vectors: npt.NDArray[Any]
+    vector_dim: int
+    rows: StoredRows
     starts: list[int]
     counts: list[int]
     vectors_crcs: list[int]
@@ -55,32 +55,22 @@ def stored_batch(documents: LateDocuments, metadata: MetadataRowsInput, vector_d
     rows = checked_metadata(documents, metadata)
     texts = documents.texts or (None,) * documents.document_count
     contents = [(text, metadata_json(row)) for text, row in zip(texts, rows, strict=True)]
-    vectors = _stored_vectors(documents, vector_dtype)
-    starts = (documents.block.offsets[:-1] - documents.block.offsets[0]).tolist()
-    counts = documents.block.counts.tolist()
-    data = raw_bytes(vectors)
-    row_bytes = vectors.shape[1] * vectors.itemsize
-    crcs = [
-        zlib.crc32(data[start * row_bytes : (start + count) * row_bytes])
-        for start, count in zip(starts, counts, strict=True)
-    ]
+    block = converted_block(
+        _filled_block(documents), vector_dtype, documents.doc_ids, "use a store with vector_dtype='float32'"
+    )
+    vectors = RowLayout(vector_dtype, block.vector_dim).rows(block)
+    starts, counts = block.offsets[:-1].tolist(), block.counts.tolist()
+    crcs = [zlib.crc32(vectors[start : start + count].data) for start, count in zip(starts, counts, strict=True)]
     contents_crcs = [contents_crc(*pair) for pair in contents]
-    return StoredBatch(documents.doc_ids, vectors, starts, counts, crcs, contents, contents_crcs, rows)
+    return StoredBatch(
+        documents.doc_ids, block.vector_dim, vectors, starts, counts, crcs, contents, contents_crcs, rows
+    )
 
 
-def _stored_vectors(documents: LateDocuments, vector_dtype: str) -> npt.NDArray[Any]:
+def _filled_block(documents: LateDocuments) -> IndexBlock:
+    """Return the documents' block, copied where it holds vectors of no document."""
     block = documents.block
     block.verify()
-    source = block.vectors[block.offsets[0] : block.offsets[-1]]
-    with np.errstate(over="ignore"):  # reported below
-        vectors: npt.NDArray[Any] = np.ascontiguousarray(source, dtype=STORED_DTYPES[vector_dtype])
-    if vectors.itemsize < source.itemsize:
-        row = first_non_finite_row(vectors)
-        if row is not None:
-            number = int(np.searchsorted(block.offsets - block.offsets[0], row, side="right")) - 1
-            raise InvalidInputError(
-                f"document {documents.doc_ids[number]!r} has a value beyond ±65504 in token vector "
-                f"{row - int(block.offsets[number] - block.offsets[0])}, which this store's vector_dtype "
-                "'float16' cannot hold; scale the vectors, or use a store with vector_dtype='float32'"
-            )
-    return vectors
+    if block.offsets[0] == 0 and block.offsets[-1] == len(block.vectors):
+        return block
+    return gathered_block(documents.pack().slices)

@@ -13,6 +13,7 @@ import numpy as np
 
 from kayak.builtin.directory.faults import corrupt
 from kayak.builtin.directory.folder import SEGMENTS, remove_unfinished_catalogs, segment_path
+from kayak.builtin.directory.row_layout import StoredRows
 from kayak.builtin.directory.rows import SELECT_DOCUMENTS, DocumentRow, documents_are_intact, running_sum
 from kayak.builtin.directory.schema import Meta
 from kayak.builtin.directory.segments import SegmentMap, SegmentMaps, SegmentRow, append_rows
@@ -59,25 +60,26 @@ def rewrite_segments(
         StoreCorruptError: a row or a document's vectors do not match their checksum; nothing is changed.
     """
     segments = read_segment_rows(connection, writer.meta, catalog)
-    rows = _document_rows(connection, writer.meta, catalog)
+    documents = _document_rows(connection, writer.meta, catalog)
     live: dict[int, int] = {}
-    for row in rows:
+    for row in documents:
         live[row.segment] = live.get(row.segment, 0) + row.vector_count
     holed = [segment for segment in segments if live.get(segment.segment, 0) < segment.row_count]
     if not holed:
         return Rewrite((), 0)
     numbers = {segment.segment for segment in holed}
-    moving = [row for row in rows if row.segment in numbers]
+    moving = [row for row in documents if row.segment in numbers]
     sources = _map_sources(folder, [segment for segment in holed if segment.segment in live])
     new_rows: list[DocumentRow] = []
     new_segments: list[SegmentRow] = []
     for group in _groups(moving, sources):
-        vectors = np.concatenate([_checked_vectors(sources[row.segment], row) for row in group])
-        target = new_segments.pop() if new_segments else writer.new_segment(vectors.shape[1])
-        if target.row_count and target.byte_size + vectors.nbytes > segment_bytes:
+        rows = np.concatenate([_checked_rows(sources[row.segment], row) for row in group])
+        vector_dim = sources[group[0].segment].row.vector_dim
+        target = new_segments.pop() if new_segments else writer.new_segment(vector_dim)
+        if target.row_count and target.byte_size + rows.nbytes > segment_bytes:
             new_segments.append(target)
-            target = writer.new_segment(vectors.shape[1])
-        append_rows(folder, target, vectors)
+            target = writer.new_segment(vector_dim)
+        append_rows(folder, target, rows)
         first_row = target.row_count
         for row in group:
             location = (target.segment, first_row, row.vector_count)
@@ -117,7 +119,7 @@ def _groups(rows: Sequence[DocumentRow], sources: dict[int, SegmentMap]) -> Iter
         yield group
 
 
-def _checked_vectors(source: SegmentMap, row: DocumentRow) -> np.ndarray[tuple[int, ...], np.dtype[np.floating]]:
+def _checked_rows(source: SegmentMap, row: DocumentRow) -> StoredRows:
     stop = row.first_row + row.vector_count
     if stop > source.row.row_count or source.crc(row.first_row, stop) != row.vectors_crc:
         raise corrupt(
@@ -125,7 +127,7 @@ def _checked_vectors(source: SegmentMap, row: DocumentRow) -> np.ndarray[tuple[i
             f"the vectors of document {row.id!r} do not match their checksum",
             "Restore the folder from a backup, or delete that document and compact again.",
         )
-    return source.vectors[row.first_row : stop]
+    return source.rows[row.first_row : stop]
 
 
 def remove_files(paths: Sequence[Path]) -> None:

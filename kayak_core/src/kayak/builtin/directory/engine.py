@@ -29,8 +29,8 @@ from kayak.builtin.directory.folder import (
 )
 from kayak.builtin.directory.options import StoreOptions
 from kayak.builtin.directory.reading import SnapshotReader, checked_meta
+from kayak.builtin.directory.row_layout import RowLayout
 from kayak.builtin.directory.schema import Meta, check_schema
-from kayak.builtin.directory.segments import STORED_DTYPES
 from kayak.builtin.directory.selection import Selection
 from kayak.builtin.directory.snapshot import Snapshot, read_segment_rows
 from kayak.builtin.directory.verification import VerificationReport, verify_store
@@ -169,7 +169,7 @@ class DirectoryEngine:
             segments = read_segment_rows(connection, meta, self.catalog)
             pages = connection.execute("PRAGMA freelist_count").fetchone()[0]
             page_size = connection.execute("PRAGMA page_size").fetchone()[0]
-        row_bytes = (meta.vector_dim or 0) * STORED_DTYPES[meta.vector_dtype].itemsize
+        row_bytes = RowLayout(meta.vector_dtype, meta.vector_dim or 0).row_bytes
         stored = sum(segment.row_count * segment.row_bytes for segment in segments)
         return LateStoreStats(
             self._kind,

@@ -11,11 +11,10 @@ import numpy as np
 
 from kayak.builtin.directory.contents import read_contents
 from kayak.builtin.directory.rows import parse_metadata
-from kayak.builtin.directory.segments import STORED_DTYPES
 from kayak.builtin.directory.snapshot import Snapshot
 from kayak.typing import Int64Vector
-from kayak.values import IndexBlock, LateDocuments
-from kayak.values.blocks import gather_rows, offsets_from_counts
+from kayak.values import LateDocuments
+from kayak.values.blocks import gathered_block
 
 
 def export_batches(
@@ -41,18 +40,7 @@ def _read_batch(
     connection: sqlite3.Connection, snapshot: Snapshot, numbers: Int64Vector, catalog: Path
 ) -> LateDocuments:
     contents = read_contents(connection, snapshot, numbers, catalog)
-    slices = snapshot.slices(numbers)
-    counts = np.empty(len(numbers), dtype=np.int64)
-    for part in slices:
-        counts[part.rows] = part.counts
-    offsets = offsets_from_counts(counts)
-    shape = (int(offsets[-1]), slices[0].block.vector_dim)
-    block = IndexBlock(offsets, np.empty(shape, dtype=STORED_DTYPES[snapshot.meta.vector_dtype]))
-    for part in slices:
-        part.block.verify(part.positions)
-        positions = np.arange(part.block.document_count) if part.positions is None else part.positions
-        block.vectors[gather_rows(block, part.rows)] = part.block.vectors[gather_rows(part.block, positions)]
-    block.vectors.flags.writeable = False
+    block = gathered_block(snapshot.slices(numbers))
     texts = tuple(text for text, _ in contents)
     return LateDocuments(
         tuple(snapshot.ids[number] for number in numbers.tolist()),

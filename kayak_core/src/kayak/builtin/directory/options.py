@@ -10,10 +10,10 @@ from typing import Any
 
 import attrs
 
-from kayak.builtin.directory.schema import FORMAT_VERSION, Meta
-from kayak.builtin.directory.segments import STORED_DTYPES
+from kayak.builtin.directory.schema import Meta, format_version
 from kayak.errors import InvalidInputError, InvalidTypeError
 from kayak.values.coerce import non_negative_int
+from kayak.values.element_types import check_vector_dtype
 
 _MAX_TIMEOUT = 2_000_000.0  # SQLite counts milliseconds in 32 bits
 
@@ -27,9 +27,7 @@ def _path(value: Any) -> Path:
 
 
 def _vector_dtype(value: Any) -> str | None:
-    if value is not None and (not isinstance(value, str) or value not in STORED_DTYPES):
-        raise InvalidInputError(f"unknown vector_dtype {value!r}; expected one of {', '.join(STORED_DTYPES)}")
-    return value
+    return None if value is None else check_vector_dtype(value)
 
 
 def _busy_timeout(value: Any) -> float:
@@ -66,7 +64,8 @@ class StoreOptions:
             created_by = version("kayak-core")
         except PackageNotFoundError:  # run from a source tree that is not installed
             created_by = "unknown"
-        return Meta(FORMAT_VERSION, created_by, self.vector_dtype or "float32")
+        vector_dtype = self.vector_dtype or "float32"
+        return Meta(format_version(vector_dtype), created_by, vector_dtype)
 
     def check_vector_dtype(self, stored: str) -> None:
         """Require an explicit `vector_dtype` to be the existing store's.

@@ -10,11 +10,20 @@ import attrs
 
 from kayak.builtin.directory.faults import corrupt
 from kayak.errors import StorePathError, StoreVersionError
+from kayak.values.element_types import INT8
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""The newest format. Version 2 is version 1 with int8 vectors, so that a kayak which does not know these says so."""
+
 APPLICATION_ID = 0x4B61796B  # "Kayk"
 SUM_MODULUS = 1 << 62
 """Running checksums are sums of row checksums modulo this, so that an upsert updates them without a scan."""
+
+
+def format_version(vector_dtype: str) -> int:
+    """Return the format of stores that keep an element type: the oldest that can, so that most kayaks read them."""
+    return 2 if vector_dtype == INT8 else 1
+
 
 _TABLES = {
     "contents": """CREATE TABLE contents (
@@ -88,7 +97,7 @@ class Meta:
     Attributes:
         format_version: version of the folder's format.
         created_by: the kayak version that created the folder.
-        vector_dtype: stored element type, "float32" or "float16".
+        vector_dtype: stored element type, "float32", "float16" or "int8".
         vector_dim: dimension of the vectors; None while the store is empty.
         generation: number of committed writes.
         encoder_fingerprint: what encoded the corpus, or None.
@@ -137,7 +146,7 @@ def write_schema(connection: sqlite3.Connection, meta: Meta) -> None:
     """Create the tables in an empty database."""
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+    connection.execute(f"PRAGMA user_version = {meta.format_version}")
     connection.execute("BEGIN IMMEDIATE")
     for statement in _TABLES.values():
         connection.execute(statement)
@@ -163,13 +172,15 @@ def check_schema(connection: sqlite3.Connection, catalog: Path) -> None:
     if version > FORMAT_VERSION:
         raise StoreVersionError(
             f"{catalog.parent} has store format {version}, written by kayak {_writer(connection)}; this version reads "
-            f"format {FORMAT_VERSION}. Upgrade with `pip install --upgrade kayak-core`."
+            f"formats up to {FORMAT_VERSION}. Upgrade with `pip install --upgrade kayak-core`."
         )
-    if version != FORMAT_VERSION or {"artifacts": ARTIFACTS_TABLE, **tables} != {
+    if version < 1 or {"artifacts": ARTIFACTS_TABLE, **tables} != {
         "artifacts": ARTIFACTS_TABLE,
         **_TABLES,
     }:
         raise corrupt(catalog, "its tables are not those of a kayak store")
+    if read_meta(connection, catalog).format_version != version:
+        raise corrupt(catalog, f"its format is {version}, but its table `meta` says otherwise")
 
 
 def _writer(connection: sqlite3.Connection) -> str:

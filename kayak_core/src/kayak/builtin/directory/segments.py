@@ -8,27 +8,23 @@ import threading
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import attrs
 import numpy as np
-import numpy.typing as npt
 
 from kayak.builtin.directory.faults import corrupt, file_errors
 from kayak.builtin.directory.folder import segment_path, sync_folder
-from kayak.typing import Int64Vector, VectorMatrix
+from kayak.builtin.directory.row_layout import RowLayout, StoredRows
+from kayak.typing import Int64Vector
 
 HEADER_BYTES = 64
 """Vectors start here, so that rows are aligned for SIMD loads."""
-
-STORED_DTYPES: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
-"""Element types on disk, little-endian."""
 
 _MAGIC = b"KAYAKVEC"
 _SEGMENT_FORMAT = 1
 _header = struct.Struct("<8sII8sQ")
 _NamesDocument: TypeAlias = Callable[[int], str]
-_RawVectors: TypeAlias = npt.NDArray[Any]
 
 
 def _header_bytes(segment: int, vector_dim: int, vector_dtype: str) -> bytes:
@@ -54,9 +50,14 @@ class SegmentRow:
     vector_dtype: str
 
     @property
+    def layout(self) -> RowLayout:
+        """How its token vectors lie."""
+        return RowLayout(self.vector_dtype, self.vector_dim)
+
+    @property
     def row_bytes(self) -> int:
         """Bytes of one token vector."""
-        return self.vector_dim * STORED_DTYPES[self.vector_dtype].itemsize
+        return self.layout.row_bytes
 
     @property
     def byte_size(self) -> int:
@@ -79,12 +80,7 @@ class SegmentRow:
             )
 
 
-def raw_bytes(vectors: _RawVectors) -> memoryview:
-    """Return the bytes of C-contiguous vectors, without a copy."""
-    return vectors.reshape(-1).view(np.uint8).data
-
-
-def append_rows(folder: Path, row: SegmentRow, vectors: _RawVectors) -> None:
+def append_rows(folder: Path, row: SegmentRow, rows: StoredRows) -> None:
     """Write token vectors behind the committed ones, durably.
 
     The caller holds the write lock. Bytes behind the committed ones were never acknowledged and are overwritten.
@@ -92,7 +88,7 @@ def append_rows(folder: Path, row: SegmentRow, vectors: _RawVectors) -> None:
     Args:
         folder: the store's folder.
         row: the segment as committed; with no rows, the file is created.
-        vectors: C-contiguous, of the stored element type.
+        rows: the token vectors, C-contiguous, in the segment's layout.
 
     Raises:
         StoreCorruptError: the file is not what the catalog says.
@@ -108,7 +104,7 @@ def append_rows(folder: Path, row: SegmentRow, vectors: _RawVectors) -> None:
             else:
                 file.write(_header_bytes(row.segment, row.vector_dim, row.vector_dtype))
             file.seek(row.byte_size)
-            file.write(raw_bytes(vectors))
+            file.write(rows.data)
             file.truncate()
             file.flush()
             os.fsync(file.fileno())
@@ -122,7 +118,9 @@ class SegmentMap:
     Attributes:
         row: the catalog's description at the time of mapping.
         path: the file.
-        vectors: read-only array of shape (rows, dimension) over the map.
+        rows: read-only array of shape (rows, bytes of a row) over the map.
+        vectors: the token vectors in it, shape (rows, dimension).
+        scales: the scales of int8 codes, one a row; None for other element types.
         checked: for each row, whether the document that starts there matched its checksum in this process.
     """
 
@@ -132,10 +130,9 @@ class SegmentMap:
         self.path = segment_path(folder, row.segment)
         with self.path.open("rb") as file:
             row.check_file(self.path, os.fstat(file.fileno()).st_size, file.read(HEADER_BYTES))
-            shape = (row.row_count, row.vector_dim)
-            mapped = np.memmap(file, STORED_DTYPES[row.vector_dtype], "r", HEADER_BYTES, shape)
-        self.vectors: VectorMatrix = np.asarray(mapped).view(np.ndarray)
-        self._bytes = raw_bytes(self.vectors)
+            mapped = np.memmap(file, np.uint8, "r", HEADER_BYTES, (row.row_count, row.row_bytes))
+        self.rows: StoredRows = np.asarray(mapped).view(np.ndarray)
+        self.vectors, self.scales = row.layout.views(self.rows)
         self.checked = np.zeros(row.row_count, dtype=np.bool_)
         if known is not None:
             common = min(row.row_count, len(known.checked))  # a reader may hold an older snapshot than the last one
@@ -143,7 +140,7 @@ class SegmentMap:
 
     def crc(self, start: int, stop: int) -> int:
         """Return the checksum of the rows from `start` to `stop`."""
-        return zlib.crc32(self._bytes[start * self.row.row_bytes : stop * self.row.row_bytes])
+        return zlib.crc32(self.rows[start:stop].data)
 
 
 class SegmentMaps:

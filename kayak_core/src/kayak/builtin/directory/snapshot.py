@@ -183,4 +183,6 @@ def _block(
         block_crcs,
         lambda number: doc_id(int(rows[np.searchsorted(positions, number)])),
     )
-    return SnapshotBlock(IndexBlock(offsets, segment.vectors[: offsets[-1]], guard), rows, positions, guard)
+    used = slice(int(offsets[-1]))
+    scales = None if segment.scales is None else segment.scales[used]
+    return SnapshotBlock(IndexBlock(offsets, segment.vectors[used], guard, scales), rows, positions, guard)

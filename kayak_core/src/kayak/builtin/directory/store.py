@@ -17,7 +17,6 @@ from kayak.builtin.directory.contents import read_contents
 from kayak.builtin.directory.engine import DirectoryEngine
 from kayak.builtin.directory.export import export_batches
 from kayak.builtin.directory.options import StoreOptions
-from kayak.builtin.directory.segments import STORED_DTYPES
 from kayak.builtin.directory.selection import Selection
 from kayak.builtin.directory.snapshot import Snapshot
 from kayak.builtin.directory.verification import VerificationReport
@@ -31,6 +30,7 @@ from kayak.typing import DocIdsInput, Int64Vector, MetadataFilterInput, Metadata
 from kayak.values import INDEX_LAYOUTS, PACKED_LAYOUT, LateDocuments, LateIndex, LateQuery
 from kayak.values.artifacts import ArtifactShelf, IndexOrigin
 from kayak.values.coerce import non_negative_int
+from kayak.values.element_types import VECTOR_DTYPES
 from kayak.values.layouts import check_layout
 
 
@@ -46,8 +46,10 @@ class DirectoryLateStore:
 
     Args:
         path: the store's folder.
-        vector_dtype: stored element type of a new store, "float32" (exact, the default) or "float16" (half the
-            bytes, values rounded to 11 significant bits). Where the store exists, None takes the store's.
+        vector_dtype: stored element type of a new store: "float32" (exact, the default), "float16" (half the bytes,
+            values rounded to 11 significant bits) or "int8" (a quarter of the bytes and 4 a vector: codes from -127
+            to 127 of one scale a token vector). The store keeps the rounded vectors alone, not the float32 that were
+            given. Where the store exists, None takes the store's.
         busy_timeout: seconds that a writer waits for another one.
         create: whether to create a store where the folder is missing or empty.
         read_only: never write; works where the folder is not writable.
@@ -83,7 +85,7 @@ class DirectoryLateStore:
 
     @property
     def vector_dtype(self) -> str:
-        """Stored element type, "float32" or "float16"."""
+        """Stored element type, "float32", "float16" or "int8"."""
         return self._engine.vector_dtype
 
     @property
@@ -231,7 +233,7 @@ class DirectoryLateStore:
             native_candidates="exact",
             filter_pushdown=(*COMPARISON_OPERATORS, *NEGATED_OPERATORS, *LOGICAL_OPERATORS),
             preserves_insertion_order=True,
-            vector_dtypes=tuple(STORED_DTYPES),
+            vector_dtypes=VECTOR_DTYPES,
             stores_encoder_fingerprint=True,
             reports_generation=True,
         )

@@ -10,6 +10,7 @@ import attrs
 
 from kayak.builtin.directory.faults import corrupt
 from kayak.builtin.directory.filters_sql import check_key, read_keys
+from kayak.builtin.directory.row_layout import RowLayout
 from kayak.builtin.directory.rows import (
     contents_are_intact,
     filter_value,
@@ -18,7 +19,7 @@ from kayak.builtin.directory.rows import (
     running_sum,
 )
 from kayak.builtin.directory.schema import Meta
-from kayak.builtin.directory.segments import STORED_DTYPES, SegmentMaps
+from kayak.builtin.directory.segments import SegmentMaps
 from kayak.builtin.directory.snapshot import Snapshot, read_snapshot
 
 _NAMED = 10
@@ -70,7 +71,7 @@ def verify_store(connection: sqlite3.Connection, meta: Meta, folder: Path, catal
     sums = {key: running_sum(0, crcs) for key, crcs in keys.items()}
     if sums != {name: key.values_sum for name, key in stored.items()}:
         raise corrupt(catalog, "its filter index does not agree with the documents' metadata")
-    row_bytes = (meta.vector_dim or 0) * STORED_DTYPES[meta.vector_dtype].itemsize
+    row_bytes = RowLayout(meta.vector_dtype, meta.vector_dim or 0).row_bytes
     return VerificationReport(
         meta.document_count, meta.vector_count, meta.vector_count * row_bytes, len(snapshot.segments)
     )

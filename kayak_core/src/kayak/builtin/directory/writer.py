@@ -5,10 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import attrs
-import numpy as np
 
 from kayak.builtin.directory.batch import StoredBatch
 from kayak.builtin.directory.faults import corrupt
@@ -65,8 +63,8 @@ class StoreWriter:
             segment_bytes: a segment of this size gets no more batches.
         """
         old = {document.row.id: document for document in self._read_old(batch.doc_ids)}
-        segment = self._append(batch.vectors, segment_bytes)
-        first_row = segment.row_count - len(batch.vectors)
+        segment = self._append(batch, segment_bytes)
+        first_row = segment.row_count - len(batch.rows)
         ordinal = self.meta.next_ordinal
         rows = []
         for number, doc_id in enumerate(batch.doc_ids):
@@ -87,7 +85,7 @@ class StoreWriter:
             list(old.values()),
             [OldDocument(row, *contents) for row, contents in zip(rows, batch.contents, strict=True)],
         )
-        self.meta = attrs.evolve(self.meta, next_ordinal=ordinal, vector_dim=batch.vectors.shape[1])
+        self.meta = attrs.evolve(self.meta, next_ordinal=ordinal, vector_dim=batch.vector_dim)
 
     def delete(self, doc_ids: Sequence[str]) -> bool:
         """Delete the documents that exist; return whether there were any."""
@@ -138,16 +136,17 @@ class StoreWriter:
         total = running_sum(self.meta.documents_sum, (row.row_crc for row in new), (row.row_crc for row in old))
         self.meta = attrs.evolve(self.meta, documents_sum=total)
 
-    def _append(self, vectors: np.ndarray[Any, np.dtype[Any]], segment_bytes: int) -> SegmentRow:
-        """Write vectors to the active segment or a new one; return it with its new length."""
+    def _append(self, batch: StoredBatch, segment_bytes: int) -> SegmentRow:
+        """Write a batch's vectors to the active segment or a new one; return it with its new length."""
         segments = read_segment_rows(self._connection, self.meta, self._catalog)
         active = max(segments, key=lambda row: row.segment, default=None)
-        if active is None or active.vector_dim != vectors.shape[1] or active.byte_size + vectors.nbytes > segment_bytes:
-            active, before = self.new_segment(vectors.shape[1]), []
+        rows, dim = batch.rows, batch.vector_dim
+        if active is None or active.vector_dim != dim or active.byte_size + rows.nbytes > segment_bytes:
+            active, before = self.new_segment(dim), []
         else:
             before = [active]
-        append_rows(self._folder, active, vectors)
-        grown = attrs.evolve(active, row_count=active.row_count + len(vectors))
+        append_rows(self._folder, active, rows)
+        grown = attrs.evolve(active, row_count=active.row_count + len(rows))
         self.record_segments([grown], before)
         return grown
 
