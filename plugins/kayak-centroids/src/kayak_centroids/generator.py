@@ -17,7 +17,9 @@ _BATCH_BYTES = 256 << 20
 """Scores computed at a time for a batch of queries."""
 
 
-def _whole(minimum: int) -> Any:
+def whole(minimum: int) -> Any:
+    """Return an attrs validator of integers from `minimum` on."""
+
     def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
         if isinstance(value, bool) or not isinstance(value, int | np.integer):
             raise kayak.InvalidTypeError(f"{attribute.name} must be an integer, got {type(value).__name__} {value!r}")
@@ -64,11 +66,11 @@ class CentroidInteraction(kayak.CandidateGenerator):
     family: ClassVar[str] = "centroids"
     score_kind: ClassVar[str] = "centroid_score"
 
-    n_probe: int = attrs.field(default=16, validator=_whole(1))
-    n_centroids: int | None = attrs.field(default=None, validator=attrs.validators.optional(_whole(1)))
-    seed: int = attrs.field(default=0, validator=_whole(0))
-    iterations: int = attrs.field(default=6, validator=_whole(1))
-    sample_per_centroid: int = attrs.field(default=48, validator=_whole(1))
+    n_probe: int = attrs.field(default=16, validator=whole(1))
+    n_centroids: int | None = attrs.field(default=None, validator=attrs.validators.optional(whole(1)))
+    seed: int = attrs.field(default=0, validator=whole(0))
+    iterations: int = attrs.field(default=6, validator=whole(1))
+    sample_per_centroid: int = attrs.field(default=48, validator=whole(1))
 
     def prepare(
         self, index: kayak.LateIndex, executor: kayak.Executor, *, show_progress: bool | None = None
