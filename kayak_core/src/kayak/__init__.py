@@ -101,6 +101,9 @@ if TYPE_CHECKING:
         PostingsDatabaseStore as PostingsDatabaseStore,
     )
     from kayak.contracts import (
+        PostingsEngine as PostingsEngine,
+    )
+    from kayak.contracts import (
         PostingsQuery as PostingsQuery,
     )
     from kayak.contracts import (
@@ -550,6 +553,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "Not",
         "Or",
         "PostingsDatabaseStore",
+        "PostingsEngine",
         "PostingsQuery",
         "PostingsSearch",
         "PostingsStats",

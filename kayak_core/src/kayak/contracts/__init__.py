@@ -25,7 +25,7 @@ from kayak.contracts.postings import (
     PostingsStats,
     UnpostedDocuments,
 )
-from kayak.contracts.postings_store import PostingsDatabaseStore
+from kayak.contracts.postings_store import PostingsDatabaseStore, PostingsEngine
 from kayak.contracts.profile import (
     DOCUMENT_TEXT_FAMILY,
     LATE_INTERACTION_FAMILY,
@@ -73,6 +73,7 @@ __all__ = [
     "Not",
     "Or",
     "PostingsDatabaseStore",
+    "PostingsEngine",
     "PostingsQuery",
     "PostingsSearch",
     "PostingsStats",

@@ -143,7 +143,7 @@ class PostingsQuery:
 
 @attrs.frozen(eq=False)
 class PostingsSearch:
-    """What `PostingsDatabaseStore.find_postings` is asked for.
+    """What `PostingsEngine.search` is asked for.
 
     Attributes:
         query: terms and weights, at least one.
@@ -216,7 +216,9 @@ class KeepsPostings(Protocol):
         """
 
     def unposted_documents(self, codebook: str | None) -> Iterator[UnpostedDocuments]:
-        """Yield the documents that have no terms of this codebook, in batches of bounded size; None for all documents.
+        """Yield the documents that have no terms of this codebook, in batches of bounded size.
+
+        With None, all documents, whose revisions are then empty and good for nothing.
 
         Raises:
             CodebookMismatchError: the store has another codebook.

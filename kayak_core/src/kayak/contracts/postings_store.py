@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 
 import attrs
@@ -10,7 +10,7 @@ import numpy as np
 
 import kayak  # the lazy public namespace: names the native generator without standing above it
 from kayak.contracts.candidate_stage import CandidateStageResult
-from kayak.contracts.database_store import DatabaseLateStore, FoundCandidates, filter_notes
+from kayak.contracts.database_store import DatabaseLateStore, FoundCandidates, StoreSelection, filter_notes
 from kayak.contracts.postings import (
     Codebook,
     DocumentPostings,
@@ -27,49 +27,66 @@ from kayak.values import LateQuery
 from kayak.values.coerce import non_negative_int
 
 
-class PostingsDatabaseStore(DatabaseLateStore):
-    """A `DatabaseLateStore` that fulfils `kayak.KeepsPostings`.
-
-    A subclass implements the methods below beside those of `DatabaseLateStore`, declares the score in
-    `StoreCapabilities.postings`, and takes a document's terms away whenever it writes or deletes the document. The
-    filter is divided, and documents without terms are put into the window, here.
-    """
+class PostingsEngine(ABC):
+    """What a database does for the postings of one store; see `KeepsPostings` for what each method promises."""
 
     @abstractmethod
     def load_codebook(self) -> Codebook | None:
-        """Return the store's codebook, or None; see `KeepsPostings.read_codebook`."""
+        """Return the store's codebook, or None."""
 
     @abstractmethod
     def save_codebook(self, codebook: Codebook) -> None:
-        """Make this the store's codebook; see `KeepsPostings.write_codebook`. Its dimension is the store's."""
+        """Make this the store's codebook. It has the dimension of the stored vectors."""
 
     @abstractmethod
-    def read_unposted(self, codebook: str | None) -> Iterator[UnpostedDocuments]:
-        """Yield the documents without terms of this codebook; see `KeepsPostings.unposted_documents`."""
+    def unposted(self, codebook: str) -> Iterator[UnpostedDocuments]:
+        """Yield the documents without terms of the store's codebook, in batches of bounded size.
+
+        Raises:
+            CodebookMismatchError: `codebook` is not the store's; `kayak.codebook_mismatch` makes the error.
+        """
 
     @abstractmethod
-    def save_postings(self, codebook: str, postings: DocumentPostings) -> int:
-        """Write terms; see `KeepsPostings.write_postings`. There is at least one document."""
+    def save(self, codebook: str, postings: DocumentPostings) -> int:
+        """Write terms of at least one document, where it is as it was; return of how many.
+
+        Raises:
+            CodebookMismatchError: `codebook` is not the store's.
+        """
 
     @abstractmethod
-    def refresh_postings(self) -> None:
-        """Bring indexes and statistics up to date; see `KeepsPostings.index_postings`."""
+    def refresh(self) -> None:
+        """Bring indexes and statistics up to date."""
 
     @abstractmethod
-    def count_postings(self) -> PostingsStats:
-        """Count documents with and without terms; see `KeepsPostings.postings_stats`."""
+    def stats(self) -> PostingsStats:
+        """Count documents with and without terms."""
 
     @abstractmethod
-    def find_postings(self, search: PostingsSearch) -> FoundPostings:
-        """Search inside the engine.
+    def search(self, search: PostingsSearch) -> FoundPostings:
+        """Search inside the database.
 
         Fewer than `k` candidates are returned only where fewer selected documents hold one of the terms.
         """
 
+
+class PostingsDatabaseStore(DatabaseLateStore):
+    """A `DatabaseLateStore` that fulfils `kayak.KeepsPostings`.
+
+    A subclass sets `postings` beside what a `DatabaseLateStore` implements, declares the score in
+    `StoreCapabilities.postings`, and takes a document's terms away whenever it writes or deletes the document. The
+    filter is divided, and documents without terms are put into the window, here.
+
+    Attributes:
+        postings: does the database's part.
+    """
+
+    postings: PostingsEngine
+
     def read_codebook(self) -> Codebook | None:
         """Return the store's codebook, or None; see `KeepsPostings.read_codebook`."""
         self._check_open()
-        return self.load_codebook()
+        return self.postings.load_codebook()
 
     def write_codebook(self, codebook: Codebook) -> None:
         """Make this the store's codebook; see `KeepsPostings.write_codebook`."""
@@ -81,29 +98,34 @@ class PostingsDatabaseStore(DatabaseLateStore):
                 f"the codebook has dimension {codebook.vectors.shape[1]}, but store {self.kind!r} holds {held}; make "
                 "the codebook from the stored vectors"
             )
-        self.save_codebook(codebook)
+        self.postings.save_codebook(codebook)
 
     def unposted_documents(self, codebook: str | None) -> Iterator[UnpostedDocuments]:
         """Yield the documents without terms; see `KeepsPostings.unposted_documents`."""
         self._check_open()
-        for batch in self.read_unposted(codebook):
-            yield batch
+        if codebook is not None:
+            batches = self.postings.unposted(codebook)
+        else:
+            everything = self.read_batches(StoreSelection(texts=False, metadata=False))
+            batches = (UnpostedDocuments(batch, ("",) * batch.document_count) for batch in everything)
+        for each in batches:
+            yield each
             self._check_open()
 
     def write_postings(self, codebook: str, postings: DocumentPostings) -> int:
         """Write terms of documents; see `KeepsPostings.write_postings`."""
         self._check_open()
-        return self.save_postings(codebook, postings) if postings.doc_ids else 0
+        return self.postings.save(codebook, postings) if postings.doc_ids else 0
 
     def index_postings(self) -> None:
         """Bring up to date what makes searches fast; see `KeepsPostings.index_postings`."""
         self._check_open()
-        self.refresh_postings()
+        self.postings.refresh()
 
     def postings_stats(self) -> PostingsStats:
         """Count documents with and without terms; see `KeepsPostings.postings_stats`."""
         self._check_open()
-        return self.count_postings()
+        return self.postings.stats()
 
     def search_postings(
         self,
@@ -121,7 +143,7 @@ class PostingsDatabaseStore(DatabaseLateStore):
         if chosen is None or not len(postings.terms):
             return CandidateStageResult.empty(generator, self.kind)
         most_unposted = size // 2
-        found = self.find_postings(PostingsSearch(postings, size, most_unposted + 1, chosen.where, chosen.doc_ids))
+        found = self.postings.search(PostingsSearch(postings, size, most_unposted + 1, chosen.where, chosen.doc_ids))
         if found.codebook != postings.codebook:
             raise codebook_mismatch(self.kind, found.codebook, postings.codebook)
         candidates = found.candidates

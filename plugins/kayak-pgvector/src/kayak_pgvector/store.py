@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any, ClassVar, Literal
 
 import kayak
@@ -14,7 +13,7 @@ from kayak_pgvector.candidates import exact_candidates, pooled_candidates
 from kayak_pgvector.encoding import is_storable
 from kayak_pgvector.filters import PUSHED_DOWN, can_translate
 from kayak_pgvector.pooled_index import check_can_index, check_dim, ensure_index
-from kayak_pgvector.postings import Postings
+from kayak_pgvector.postings_engine import PostgresPostings
 from kayak_pgvector.reading import Reader
 from kayak_pgvector.schema import (
     MAX_NAME_BYTES,
@@ -96,7 +95,7 @@ class PgvectorLateStore(kayak.PostingsDatabaseStore):
             self._database = database
             self._reader = Reader(database, self._tables)
             self._writer = Writer(self._tables)
-            self._postings = Postings(self._tables)
+            self.postings = PostgresPostings(database, self._tables, self._reader)
             self._pooled = candidates == "pooled"
             self._indexed_dims: set[int] = set()
             if self._pooled:
@@ -156,48 +155,6 @@ class PgvectorLateStore(kayak.PostingsDatabaseStore):
         """Search inside PostgreSQL, exactly or through mean vectors, as the store was opened."""
         find = pooled_candidates if self._pooled else exact_candidates
         return self._database.run(lambda session: find(session, self._tables, search))
-
-    def load_codebook(self) -> kayak.Codebook | None:
-        """Return the store's codebook, or None."""
-        found = self._database.run(self._postings.codebook)
-        return None if found is None else kayak.Codebook.from_bytes(*found, place=self._database.place)
-
-    def save_codebook(self, codebook: kayak.Codebook) -> None:
-        """Make this the store's codebook, in one transaction; the first one creates the tables of postings."""
-        self._database.run(lambda session: self._postings.replace_codebook(session, codebook), writes=True)
-
-    def read_unposted(self, codebook: str | None) -> Iterator[kayak.UnpostedDocuments]:
-        """Yield documents without terms, each batch from one state of the database."""
-        if codebook is None:
-            for batch in self.read_batches(kayak.StoreSelection(texts=False, metadata=False)):
-                yield kayak.UnpostedDocuments(batch, ("",) * batch.document_count)
-            return
-        after = -(2**63)
-        while True:
-            # Revisions first: a document that is written before its vectors are read keeps its place here.
-            revisions, after = self._database.run(partial(self._postings.pending, codebook=codebook, after=after))
-            if not revisions:
-                return
-            for batch in self.read_batches(kayak.StoreSelection(tuple(revisions), texts=False, metadata=False)):
-                yield kayak.UnpostedDocuments(batch, tuple(revisions[doc_id] for doc_id in batch.doc_ids))
-
-    def save_postings(self, codebook: str, postings: kayak.DocumentPostings) -> int:
-        """Write terms in one transaction."""
-        return self._database.run(lambda session: self._postings.save(session, codebook, postings), writes=True)
-
-    def refresh_postings(self) -> None:
-        """Bring the planner's statistics up to date."""
-        self._database.run(self._postings.refresh, writes=True)
-
-    def count_postings(self) -> kayak.PostingsStats:
-        """Count documents with and without terms."""
-        return self._database.run(self._postings.counts)
-
-    def find_postings(self, search: kayak.PostingsSearch) -> kayak.FoundPostings:
-        """Search the postings in SQL, with the filter inside."""
-        with self._database.pinned(), self._database.snapshot() as run:
-            found: kayak.FoundPostings = run(lambda session: self._postings.search(session, search))
-        return found
 
     def stats(self) -> kayak.LateStoreStats:
         """Count what the store holds; the size includes indexes."""
