@@ -1,6 +1,6 @@
 """Measures centroid postings inside databases beside each engine's own search and beside loading and scanning.
 
-    python benchmarks/store_postings.py [--data COLLECTION] [--queries 50] [--only lancedb pgvector qdrant] [--json FILE]
+    python benchmarks/store_postings.py [--data COLLECTION] [--queries 50] [--only ENGINE ...] [--json FILE]
 
 COLLECTION is a folder in BEIR layout, whose MiniLM token vectors `minilm_tokens.py` encodes or finds in its cache. Each
 engine gets all documents, then its centroids (`kayak_centroids.store_centroids`). Reported are seconds to write and to
