@@ -44,11 +44,6 @@ _KINDS: tuple[tuple[re.Pattern[str], type[kayak.StoreError], str], ...] = tuple(
             "check the network and the endpoint, then try again; repeating a write is harmless",
         ),
         (
-            r"full.?text search.*index|inverted index",
-            kayak.StoreSchemaError,
-            "the index over the terms was dropped; store.index_postings() makes it again",
-        ),
-        (
             r"(table|dataset).*(not found|does not exist)|not a directory",
             kayak.StoreError,
             "the table was dropped or moved while it was in use; open the store again",
