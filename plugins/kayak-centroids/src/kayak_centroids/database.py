@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import attrs
@@ -20,6 +20,9 @@ from kayak_centroids.structure import BuildParameters
 
 _POSTING_BYTES = 8
 """A document and a term."""
+
+_TERMS_AT_A_TIME = 1 << 18
+"""Terms in one write, some thousand documents: for a database that rewrites rows, a write costs more than its terms."""
 
 
 class PostingsStore(kayak.LateStore, kayak.KeepsPostings, Protocol):
@@ -106,16 +109,34 @@ def _assign(
     codebook = centroids.codebook
     kernels = centroid_kernels(executor, codebook.vectors)
     done = _Assigned()
+    waiting: list[kayak.DocumentPostings] = []
     for batch in store.unposted_documents(codebook.identity):
         postings, fit = _postings_of(batch, kernels, len(codebook.vectors))
-        store.write_postings(codebook.identity, postings)
+        waiting.append(postings)
+        if sum(len(each.terms) for each in waiting) >= _TERMS_AT_A_TIME:
+            store.write_postings(codebook.identity, _joined(waiting))
+            waiting = []
         done.document_count += len(fit)
         done.posting_count += len(postings.terms)
         done.cosine_sum += float(fit.sum(dtype=np.float64))
         bad = np.flatnonzero(fit < centroids.threshold)
         done.tail += [(float(fit[number]), postings.doc_ids[number]) for number in bad.tolist()]
         advance(batch.documents.total_vector_count)
+    if waiting:
+        store.write_postings(codebook.identity, _joined(waiting))
     return done
+
+
+def _joined(parts: Sequence[kayak.DocumentPostings]) -> kayak.DocumentPostings:
+    counts = np.concatenate([np.diff(part.offsets) for part in parts])
+    offsets = np.zeros(len(counts) + 1, dtype=np.int64)
+    np.cumsum(counts, out=offsets[1:])
+    return kayak.DocumentPostings(
+        tuple(doc_id for part in parts for doc_id in part.doc_ids),
+        tuple(revision for part in parts for revision in part.revisions),
+        offsets,
+        np.concatenate([part.terms for part in parts]),
+    )
 
 
 def _postings_of(
