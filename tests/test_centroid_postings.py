@@ -222,3 +222,29 @@ def test_other_corpora_are_refused() -> None:
     assert kayak.open_candidate_generator("centroid_postings", n_probe=3).n_probe == 3
     with pytest.raises(kayak.InvalidInputError):
         kayak_centroids.centroid_postings_candidate_generator(n_probe=0)
+
+
+def test_somebody_else_who_replaces_the_centroids_is_noticed(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    kayak_centroids.store_centroids(store, MAKING)
+    candidates(store)
+    seeds = iter(range(100))
+
+    def replaced_first(method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            book = store.read_codebook()
+            store.write_codebook(kayak.Codebook(book.vectors, {**book.facts, "replaced": next(seeds)}))
+            return method(*arguments, **options)
+
+        return call
+
+    for name, use in (
+        ("search_postings", lambda: candidates(store)),
+        ("write_postings", lambda: kayak_centroids.store_centroids(store, MAKING)),
+    ):
+        upsert(store, 3, 0, 2)
+        with monkeypatch.context() as patched:
+            patched.setattr(store, name, replaced_first(getattr(store, name)))
+            with pytest.raises(kayak.StoreBusyError, match="replaced"):
+                use()
+    kayak_centroids.store_centroids(store, MAKING)
+    assert set(candidates(store, 150).candidate_doc_ids) == expected_scores(store).keys()
