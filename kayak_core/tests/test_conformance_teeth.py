@@ -31,7 +31,9 @@ def load(name: str) -> list[type]:
     return module.WRONG
 
 
-MODULES = {name: load(name) for name in ("wrong_stores", "wrong_stages", "wrong_encoders", "wrong_executors")}
+MODULES = {
+    name: load(name) for name in ("wrong_stores", "wrong_postings", "wrong_stages", "wrong_encoders", "wrong_executors")
+}
 CASES = [(name, cls.__name__, test) for name, wrong in MODULES.items() for cls in wrong for test in cls.breaks]
 
 

@@ -59,16 +59,28 @@ if TYPE_CHECKING:
         CentroidKernels as CentroidKernels,
     )
     from kayak.contracts import (
+        Codebook as Codebook,
+    )
+    from kayak.contracts import (
         Comparison as Comparison,
     )
     from kayak.contracts import (
         DatabaseLateStore as DatabaseLateStore,
     )
     from kayak.contracts import (
+        DocumentPostings as DocumentPostings,
+    )
+    from kayak.contracts import (
         Executor as Executor,
     )
     from kayak.contracts import (
         FoundCandidates as FoundCandidates,
+    )
+    from kayak.contracts import (
+        FoundPostings as FoundPostings,
+    )
+    from kayak.contracts import (
+        KeepsPostings as KeepsPostings,
     )
     from kayak.contracts import (
         LateStore as LateStore,
@@ -84,6 +96,21 @@ if TYPE_CHECKING:
     )
     from kayak.contracts import (
         Or as Or,
+    )
+    from kayak.contracts import (
+        PostingsDatabaseStore as PostingsDatabaseStore,
+    )
+    from kayak.contracts import (
+        PostingsEngine as PostingsEngine,
+    )
+    from kayak.contracts import (
+        PostingsQuery as PostingsQuery,
+    )
+    from kayak.contracts import (
+        PostingsSearch as PostingsSearch,
+    )
+    from kayak.contracts import (
+        PostingsStats as PostingsStats,
     )
     from kayak.contracts import (
         ReferenceScoringSemantics as ReferenceScoringSemantics,
@@ -119,10 +146,16 @@ if TYPE_CHECKING:
         StoreSelection as StoreSelection,
     )
     from kayak.contracts import (
+        UnpostedDocuments as UnpostedDocuments,
+    )
+    from kayak.contracts import (
         Where as Where,
     )
     from kayak.contracts import (
         check_dimensions as check_dimensions,
+    )
+    from kayak.contracts import (
+        codebook_mismatch as codebook_mismatch,
     )
     from kayak.contracts import (
         exact_late_interaction_reference_scoring_semantics as exact_late_interaction_reference_scoring_semantics,
@@ -159,6 +192,9 @@ if TYPE_CHECKING:
     )
     from kayak.errors import (
         BackendUnavailableError as BackendUnavailableError,
+    )
+    from kayak.errors import (
+        CodebookMismatchError as CodebookMismatchError,
     )
     from kayak.errors import (
         DuplicateKindError as DuplicateKindError,
@@ -503,15 +539,24 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "CandidateWindow",
         "CentroidExecutor",
         "CentroidKernels",
+        "Codebook",
         "Comparison",
         "DatabaseLateStore",
+        "DocumentPostings",
         "Executor",
         "FoundCandidates",
+        "FoundPostings",
+        "KeepsPostings",
         "LateStore",
         "LateStoreStats",
         "LateTextEncoder",
         "Not",
         "Or",
+        "PostingsDatabaseStore",
+        "PostingsEngine",
+        "PostingsQuery",
+        "PostingsSearch",
+        "PostingsStats",
         "ReferenceScoringSemantics",
         "SearchPlan",
         "SearchPlanResult",
@@ -523,8 +568,10 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "StoreCapabilities",
         "StoreSelection",
         "StoredDocument",
+        "UnpostedDocuments",
         "Where",
         "check_dimensions",
+        "codebook_mismatch",
         "exact_late_interaction_reference_scoring_semantics",
         "metadata_json",
         "parse_where",
@@ -541,6 +588,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     ),
     "kayak.errors": (
         "BackendUnavailableError",
+        "CodebookMismatchError",
         "DuplicateKindError",
         "EmptySelectionError",
         "EncoderMismatchError",

@@ -123,3 +123,7 @@ class StoreWriteError(StoreError):
 
 class EncoderMismatchError(StoreError, ValueError):
     """The corpus was encoded by another encoder than the one in use."""
+
+
+class CodebookMismatchError(StoreError, ValueError):
+    """Postings of another codebook than the store's were given, for example because it was replaced meanwhile."""

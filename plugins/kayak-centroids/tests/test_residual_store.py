@@ -87,7 +87,7 @@ def assert_codes_are_of_their_documents(index: kayak.LateIndex) -> None:
         assert found.shape == vectors.shape
         cosines = np.einsum("ij,ij->i", found, vectors)
         assert cosines.mean() == pytest.approx(codes.fit[number], abs=1e-5)
-        assert cosines.mean() > 0.95
+        assert cosines.mean() > 0.8  # those of another document would be near 0
 
 
 def test_what_is_stored_is_used_and_gives_what_was_made(store: kayak.DirectoryLateStore) -> None:

@@ -78,6 +78,7 @@ def test_numbers_of_any_size_compare_exactly(store):
     @example([-(2.0**53), -(2**53) - 1, -(2.0**53) - 2, -(2**53) - 3, -(2.0**53) - 4])
     @example([0.0, -0.0, 0, 5e-324, -5e-324])
     @example([2**63 - 1, 2.0**63, -(2**63), -(2.0**63), 1e300, -1e300])
+    @example([2**63 - 2, -(2**63) + 1])
     def check(numbers):
         rows = [{"n": number} for number in numbers]
         fill(store, rows)

@@ -54,10 +54,13 @@ class LoopbackServer:
                 "Create": (messages.CreateCollection, self._create),
                 "Update": (messages.UpdateCollection, self._update),
                 "Delete": (messages.DeleteCollection, self._drop),
+                "CollectionExists": (messages.CollectionExistsRequest, self._exists),
             },
             "qdrant.Points": {
                 "Upsert": (messages.UpsertPoints, self._upsert),
                 "Delete": (messages.DeletePoints, self._delete),
+                "UpdateVectors": (messages.UpdatePointVectors, self._update_vectors),
+                "SetPayload": (messages.SetPayloadPoints, self._set_payload),
                 "Get": (messages.GetPoints, self._get),
                 "Scroll": (messages.ScrollPoints, self._scroll),
                 "Count": (messages.CountPoints, self._count),
@@ -113,6 +116,7 @@ class LoopbackServer:
         self.engine.create_collection(
             request.collection_name,
             vectors_config=GrpcToRest.convert_vectors_config(request.vectors_config),
+            sparse_vectors_config=GrpcToRest.convert_sparse_vector_config(request.sparse_vectors_config),
             metadata=GrpcToRest.convert_payload(request.metadata),
         )
         return messages.CollectionOperationResponse(result=True)
@@ -121,6 +125,10 @@ class LoopbackServer:
         metadata = GrpcToRest.convert_payload(request.metadata)
         self.engine.update_collection(request.collection_name, metadata=metadata)
         return messages.CollectionOperationResponse(result=True)
+
+    def _exists(self, request: Any) -> Any:
+        exists = self.engine.collection_exists(request.collection_name)
+        return messages.CollectionExistsResponse(result=messages.CollectionExists(exists=exists))
 
     def _drop(self, request: Any) -> Any:
         return messages.CollectionOperationResponse(result=self.engine.delete_collection(request.collection_name))
@@ -134,6 +142,26 @@ class LoopbackServer:
 
     def _delete(self, request: Any) -> Any:
         self.engine.delete(request.collection_name, GrpcToRest.convert_points_selector(request.points))
+        return _done()
+
+    def _update_vectors(self, request: Any) -> Any:
+        assert request.wait
+        points = [GrpcToRest.convert_point_vectors(each) for each in request.points]
+        try:
+            self.engine.update_vectors(
+                request.collection_name, points, update_filter=GrpcToRest.convert_filter(request.update_filter)
+            )
+        except KeyError as error:  # what a server answers, after it has written the others
+            raise ValueError(f"point {error} not found") from error
+        return _done()
+
+    def _set_payload(self, request: Any) -> Any:
+        assert request.wait
+        self.engine.set_payload(
+            request.collection_name,
+            GrpcToRest.convert_payload(request.payload),
+            GrpcToRest.convert_points_selector(request.points_selector),
+        )
         return _done()
 
     def _get(self, request: Any) -> Any:

@@ -370,7 +370,7 @@ def test_vectors_are_counted_where_a_facet_would_not_list_every_length(client, m
 
 
 def test_many_candidates_are_bounded_by_what_is_there(loopback, monkeypatch):
-    monkeypatch.setattr(store, "_LARGE_K", 2)
+    monkeypatch.setattr(reading, "_LARGE_K", 2)
     with open_qdrant_store(**loopback.arguments()) as opened:
         opened.upsert(batch(5), metadata=[{"n": number} for number in range(5)])
         query = kayak.query([[1.0] * 4])
@@ -484,6 +484,7 @@ def test_payload_indexes_are_made_on_servers(loopback, monkeypatch):
         "terms": "keyword",
         "has": "keyword",
         "vector_count": "integer",
+        "posted": "keyword",
         "numbers.year": "float",
         hashed: "float",
     }
@@ -491,7 +492,7 @@ def test_payload_indexes_are_made_on_servers(loopback, monkeypatch):
     with open_qdrant_store(**loopback.arguments()) as opened:
         assert opened.stats().total_vector_count == 4
         opened.upsert(batch(1))
-    assert set(loopback.indexes[NAME]) == {"terms", "has", "vector_count"}
+    assert set(loopback.indexes[NAME]) == {"terms", "has", "vector_count", "posted"}
 
 
 def test_an_own_client_over_grpc(loopback):

@@ -15,6 +15,17 @@ from kayak.contracts.encoder import BatchTextEncoder, LateTextEncoder, encoder_f
 from kayak.contracts.executor import BackendInfo, Executor, check_dimensions, score_index
 from kayak.contracts.metadata import metadata_json
 from kayak.contracts.plan import SearchPlan, SearchPlanResult
+from kayak.contracts.postings import (
+    Codebook,
+    DocumentPostings,
+    FoundPostings,
+    KeepsPostings,
+    PostingsQuery,
+    PostingsSearch,
+    PostingsStats,
+    UnpostedDocuments,
+)
+from kayak.contracts.postings_store import PostingsDatabaseStore, PostingsEngine
 from kayak.contracts.profile import (
     DOCUMENT_TEXT_FAMILY,
     LATE_INTERACTION_FAMILY,
@@ -30,6 +41,7 @@ from kayak.contracts.stages import (
     exact_late_interaction_reference_scoring_semantics,
 )
 from kayak.contracts.store import DEFAULT_EXPORT_BATCH, LateStore, LateStoreStats, StoreCapabilities
+from kayak.contracts.store_checks import codebook_mismatch
 from kayak.contracts.store_rows import StoredDocument, row_batches
 from kayak.contracts.where import And, Comparison, Not, Or, Where, parse_where
 
@@ -47,15 +59,24 @@ __all__ = [
     "CandidateWindow",
     "CentroidExecutor",
     "CentroidKernels",
+    "Codebook",
     "Comparison",
     "DatabaseLateStore",
+    "DocumentPostings",
     "Executor",
     "FoundCandidates",
+    "FoundPostings",
+    "KeepsPostings",
     "LateStore",
     "LateStoreStats",
     "LateTextEncoder",
     "Not",
     "Or",
+    "PostingsDatabaseStore",
+    "PostingsEngine",
+    "PostingsQuery",
+    "PostingsSearch",
+    "PostingsStats",
     "ReferenceScoringSemantics",
     "SearchPlan",
     "SearchPlanResult",
@@ -67,8 +88,10 @@ __all__ = [
     "StoreCapabilities",
     "StoreSelection",
     "StoredDocument",
+    "UnpostedDocuments",
     "Where",
     "check_dimensions",
+    "codebook_mismatch",
     "encoder_fingerprint",
     "exact_late_interaction_reference_scoring_semantics",
     "filter_notes",

@@ -192,10 +192,21 @@ class DatabaseLateStore(BaseLateStore):
         if self.capabilities().native_candidates == "none":
             raise self._no_native_search()
         size = non_negative_int(k, "k", minimum=1)
+        generator = kayak.store_native_candidate_generator()
+        chosen = self._searched(query, where, doc_ids)
+        if chosen is None:
+            return CandidateStageResult.empty(generator, self.kind)
+        search = CandidateSearch(query.as_vector_matrix(), size, chosen.where, chosen.doc_ids)
+        return self._stage_result(generator, query, self.find_candidates(search), filter_notes(chosen.rest))
+
+    def _searched(
+        self, query: LateQuery, where: MetadataFilterInput, doc_ids: DocIdsInput | None
+    ) -> _SearchedDocuments | None:
+        """Return which documents the engine shall search, or None where there are none."""
+        self._check_open()
         checked_query(query)
         ids = None if doc_ids is None else document_ids(doc_ids)
         condition = parse_where(where)
-        generator = kayak.store_native_candidate_generator()
         dim = self.vector_dim()
         if dim is not None and dim != query.vector_dim:
             raise InvalidInputError(
@@ -207,10 +218,7 @@ class DatabaseLateStore(BaseLateStore):
             rows = self.read_metadata(StoreSelection(ids, pushed))
             ids = tuple(doc_id for doc_id, metadata in rows if rest.matches(metadata))
             pushed = None
-        if dim is None or ids == ():
-            return CandidateStageResult.empty(generator, self.kind)
-        found = self.find_candidates(CandidateSearch(query.as_vector_matrix(), size, pushed, ids))
-        return self._stage_result(generator, query, found, filter_notes(rest))
+        return None if dim is None or ids == () else _SearchedDocuments(pushed, ids, rest)
 
     def _stage_result(
         self, generator: Any, query: LateQuery, found: FoundCandidates, notes: tuple[str, ...]
@@ -262,6 +270,15 @@ class DatabaseLateStore(BaseLateStore):
         for batch in self.read_batches(selection):
             yield batch
             self._check_open()
+
+
+@attrs.frozen
+class _SearchedDocuments:
+    """What a search inside the engine is restricted to: the pushed filter or ids, and what the client evaluated."""
+
+    where: Where | None
+    doc_ids: tuple[str, ...] | None
+    rest: Where | None
 
 
 def filter_notes(rest: Where | None) -> tuple[str, ...]:

@@ -35,6 +35,8 @@ class StoreCapabilities:
         vector_dtypes: element types in which vectors can be stored.
         stores_encoder_fingerprint: whether the corpus remembers its encoder.
         reports_generation: whether `generation()` tells when the content changes.
+        postings: the score by which `search_postings` ranks documents: "max", the greatest weight for each query
+            vector, summed; "sum", the sum of all weights; "bm25", the engine's text score; "none": no such search.
     """
 
     kind: str
@@ -49,6 +51,7 @@ class StoreCapabilities:
     vector_dtypes: tuple[str, ...] = ("float32",)
     stores_encoder_fingerprint: bool = False
     reports_generation: bool = False
+    postings: Literal["none", "max", "sum", "bm25"] = "none"
 
 
 @attrs.frozen

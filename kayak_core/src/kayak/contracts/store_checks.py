@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from kayak.errors import EmptySelectionError, InvalidInputError, InvalidTypeError, StoreClosedError
+from kayak.errors import (
+    CodebookMismatchError,
+    EmptySelectionError,
+    InvalidInputError,
+    InvalidTypeError,
+    StoreClosedError,
+)
 from kayak.typing import DocIdsInput, MetadataFilterInput
 from kayak.values import LateDocuments
 from kayak.values.coerce import is_encodable, string_tuple
@@ -53,3 +59,12 @@ def empty_selection(kind: str, doc_ids: DocIdsInput | None, where: MetadataFilte
 def closed_error(kind: str) -> StoreClosedError:
     """Describe the use of a closed store."""
     return StoreClosedError(f"store {kind!r} is closed; open it again with kayak.open_store")
+
+
+def codebook_mismatch(kind: str, held: str | None, given: str) -> CodebookMismatchError:
+    """Describe the use of a codebook that is not the store's."""
+    has = "has no codebook" if held is None else f"has codebook {held[:12]}"
+    return CodebookMismatchError(
+        f"store {kind!r} {has}, but codebook {given[:12]} was given; somebody may have replaced it meanwhile: read the "
+        "store's codebook and start over"
+    )

@@ -43,11 +43,13 @@ from kayak.testing.encoder import EncoderConformance
 from kayak.testing.executor import ExecutorConformance
 from kayak.testing.stage_operator import StageOperatorConformance
 from kayak.testing.store import StoreConformance
+from kayak.testing.store_postings import PostingsConformance
 
 __all__ = [
     "CandidateGeneratorConformance",
     "EncoderConformance",
     "ExecutorConformance",
+    "PostingsConformance",
     "StageOperatorConformance",
     "StoreConformance",
 ]

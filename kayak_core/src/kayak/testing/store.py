@@ -8,8 +8,9 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from kayak.contracts import LateStore
+from kayak.testing.reopening import Reopen
 from kayak.testing.store_documents import StoreDocuments
-from kayak.testing.store_lifecycle import Reopen, StoreLifecycle
+from kayak.testing.store_lifecycle import StoreLifecycle
 from kayak.testing.store_machine import store_machine
 from kayak.testing.store_search import StoreSearch
 from kayak.testing.store_selection import StoreSelection

@@ -9,27 +9,14 @@ import pytest
 
 from kayak.contracts import LateStore, LateStoreStats, StoreCapabilities
 from kayak.errors import InvalidInputError, InvalidTypeError, StoreClosedError, UnsupportedOperationError
+from kayak.testing.reopening import Reopen, Reopening, required
 from kayak.testing.rows import DIMENSION, assert_same_rows, clear, ids_of, numbered_rows, stored, write
-from kayak.testing.suite import ConformanceSuite
 from kayak.values import INDEX_LAYOUTS, query
 from kayak.values.element_types import VECTOR_DTYPES
 
-Reopen = Callable[[LateStore], LateStore]
 
-
-class StoreLifecycle(ConformanceSuite):
+class StoreLifecycle(Reopening):
     """The store as an object."""
-
-    @pytest.fixture
-    def reopened(self, request: pytest.FixtureRequest) -> Reopen | None:
-        """The author's `reopen`, or None where the author gives none."""
-        try:
-            reopen: Reopen = request.getfixturevalue("reopen")
-        except pytest.FixtureLookupError as error:
-            if error.argname != "reopen":
-                raise
-            return None
-        return reopen
 
     def test_follows_the_protocol(self, store: LateStore) -> None:
         """The object offers every method of `LateStore`."""
@@ -76,10 +63,6 @@ class StoreLifecycle(ConformanceSuite):
         """A persistent store, opened again, holds the same documents in the same order, and goes on from there."""
         if not store.capabilities().persistent:
             pytest.skip("the store does not declare persistent")
-        assert reopened is not None, (
-            "the store declares persistent=True; give the suite a fixture `reopen` that returns a function from "
-            "an open store to the same store opened again"
-        )
         rows = numbered_rows(6)
         write(store, rows)
         write(store, numbered_rows(2, version=4))
@@ -89,7 +72,7 @@ class StoreLifecycle(ConformanceSuite):
         if offered.stores_encoder_fingerprint:
             store.set_encoder_fingerprint("model-1")
         generation, stats = store.generation(), store.stats()
-        with reopened(store) as again:
+        with required(reopened)(store) as again:
             assert_same_rows(stored(again), before)
             assert again.capabilities() == offered
             assert again.generation() == generation

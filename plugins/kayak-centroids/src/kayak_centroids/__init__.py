@@ -13,8 +13,13 @@ if TYPE_CHECKING:
     from kayak_centroids.plans import (
         centroid_interaction_candidate_generator as centroid_interaction_candidate_generator,
     )
+    from kayak_centroids.plans import (
+        centroid_postings_candidate_generator as centroid_postings_candidate_generator,
+    )
+    from kayak_centroids.plans import centroid_postings_plan as centroid_postings_plan
     from kayak_centroids.plans import centroid_search_plan as centroid_search_plan
     from kayak_centroids.plans import prepare_centroids as prepare_centroids
+    from kayak_centroids.postings_generator import CentroidPostings as CentroidPostings
     from kayak_centroids.report import CentroidReport as CentroidReport
     from kayak_centroids.residual_maxsim import ResidualMaxsim as ResidualMaxsim
     from kayak_centroids.storing import store_centroids as store_centroids
@@ -27,10 +32,13 @@ __version__ = "1.0.0"
 
 _HOME_OF = {
     "CentroidInteraction": "generator",
+    "CentroidPostings": "postings_generator",
     "CentroidReport": "report",
     "CodesReport": "storing_codes",
     "ResidualMaxsim": "residual_maxsim",
     "centroid_interaction_candidate_generator": "plans",
+    "centroid_postings_candidate_generator": "plans",
+    "centroid_postings_plan": "plans",
     "centroid_search_plan": "plans",
     "default_centroid_count": "structure",
     "prepare_centroids": "plans",

@@ -16,11 +16,13 @@ from kayak_centroids.structure import BuildParameters, CentroidStructure, build_
 _BATCH_BYTES = 256 << 20
 """Scores computed at a time for a batch of queries."""
 
-_IMPUTED_RANK = 2
+IMPUTED_RANK = 2
 """Whose similarity a document without a probed centroid gets: that of the centroid of rank this times `n_probe`."""
 
 
-def _whole(minimum: int) -> Any:
+def whole(minimum: int) -> Any:
+    """Return an attrs validator of integers from `minimum` on."""
+
     def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
         if isinstance(value, bool) or not isinstance(value, int | np.integer):
             raise kayak.InvalidTypeError(f"{attribute.name} must be an integer, got {type(value).__name__} {value!r}")
@@ -67,11 +69,11 @@ class CentroidInteraction(kayak.CandidateGenerator):
     family: ClassVar[str] = "centroids"
     score_kind: ClassVar[str] = "centroid_score"
 
-    n_probe: int = attrs.field(default=16, validator=_whole(1))
-    n_centroids: int | None = attrs.field(default=None, validator=attrs.validators.optional(_whole(1)))
-    seed: int = attrs.field(default=0, validator=_whole(0))
-    iterations: int = attrs.field(default=4, validator=_whole(1))
-    sample_per_centroid: int = attrs.field(default=24, validator=_whole(1))
+    n_probe: int = attrs.field(default=16, validator=whole(1))
+    n_centroids: int | None = attrs.field(default=None, validator=attrs.validators.optional(whole(1)))
+    seed: int = attrs.field(default=0, validator=whole(0))
+    iterations: int = attrs.field(default=4, validator=whole(1))
+    sample_per_centroid: int = attrs.field(default=24, validator=whole(1))
 
     def prepare(
         self, index: kayak.LateIndex, executor: kayak.Executor, *, show_progress: bool | None = None
@@ -174,7 +176,7 @@ class CentroidInteraction(kayak.CandidateGenerator):
     ) -> tuple[Int32Matrix, Float32Matrix, Float32Matrix]:
         """Return the probed centroids, what each adds to a document over the imputed similarity, and the latter."""
         probes = min(self.n_probe, len(centroids.structure.centroids))
-        count = min(_IMPUTED_RANK * self.n_probe, len(centroids.structure.centroids))
+        count = min(IMPUTED_RANK * self.n_probe, len(centroids.structure.centroids))
         probed, similarities = centroids.kernels.probe(query_vectors, count)
         imputed = similarities[:, -1]
         return (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import kayak
 
 from kayak_centroids.generator import CentroidInteraction
+from kayak_centroids.postings_generator import CentroidPostings
 from kayak_centroids.report import CentroidReport
 from kayak_centroids.residual_maxsim import ResidualMaxsim
 
@@ -86,6 +87,52 @@ def centroid_search_plan(
         )
     return kayak.SearchPlan(
         centroid_interaction_candidate_generator(n_probe=n_probe, n_centroids=n_centroids, seed=seed),
+        stage2_reference_operator or kayak.exact_late_interaction_stage2_reference_operator(),
+        stage3_verifier or kayak.none_stage3_verifier_operator(),
+        final_k,
+        candidate_k,
+    )
+
+
+def centroid_postings_candidate_generator(*, n_probe: int = 8) -> CentroidPostings:
+    """Return the generator that lets a database choose the candidates by centroid postings.
+
+    Args:
+        n_probe: centroids that each query vector probes. More are no better where the database adds up all weights.
+
+    Raises:
+        InvalidTypeError: `n_probe` is no integer.
+        InvalidInputError: `n_probe` is below 1.
+    """
+    return CentroidPostings(n_probe=n_probe)
+
+
+def centroid_postings_plan(
+    final_k: int,
+    candidate_k: int,
+    *,
+    n_probe: int = 8,
+    stage2_reference_operator: kayak.Stage2ReferenceOperator | None = None,
+    stage3_verifier: kayak.Stage3VerifierOperator | None = None,
+) -> kayak.SearchPlan:
+    """Describe candidates by a database's centroid postings, followed by exact MaxSim on them.
+
+    The corpus is a store with postings (`kayak.KeepsPostings`) to which `store_centroids` has written them. Only the
+    candidates' vectors leave the database.
+
+    Args:
+        final_k: hits to return, ≥ 1.
+        candidate_k: size of the candidate window, ≥ `final_k`.
+        n_probe: centroids that each query vector probes.
+        stage2_reference_operator: `exact_late_interaction` unless given.
+        stage3_verifier: none unless given.
+
+    Raises:
+        InvalidInputError: `final_k` < 1, `candidate_k` < `final_k`, or `n_probe` < 1.
+        InvalidTypeError: a number that is no integer, or a stage of the wrong type.
+    """
+    return kayak.SearchPlan(
+        centroid_postings_candidate_generator(n_probe=n_probe),
         stage2_reference_operator or kayak.exact_late_interaction_stage2_reference_operator(),
         stage3_verifier or kayak.none_stage3_verifier_operator(),
         final_k,

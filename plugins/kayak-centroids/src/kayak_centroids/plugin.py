@@ -20,13 +20,24 @@ def _open_operator(**parameters: Any) -> kayak.Stage2ReferenceOperator:
     return ResidualMaxsim(**parameters)
 
 
+def _open_postings_generator(**parameters: Any) -> kayak.CandidateGenerator:
+    from kayak_centroids.postings_generator import CentroidPostings
+
+    return CentroidPostings(**parameters)
+
+
 @kayak.hookimpl
 def kayak_candidate_generators() -> Iterator[kayak.CandidateGeneratorSpec]:
-    """Provide `centroid_interaction`."""
+    """Provide `centroid_interaction` and `centroid_postings`."""
     yield kayak.CandidateGeneratorSpec(
         name="centroid_interaction",
         factory=_open_generator,
         summary="inverted lists of token centroids: candidates without touching every document",
+    )
+    yield kayak.CandidateGeneratorSpec(
+        name="centroid_postings",
+        factory=_open_postings_generator,
+        summary="centroid postings kept in a database: candidates chosen inside it",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -10,11 +11,25 @@ import kayak
 import numpy as np
 import pyarrow as pa
 
-from kayak_lancedb.schema import ID, METADATA, TEXT, VECTOR_COUNT, VECTORS
+from kayak_lancedb.schema import (
+    ID,
+    METADATA,
+    POSTED,
+    REVISION,
+    TERMS,
+    TEXT,
+    VECTOR_COUNT,
+    VECTORS,
+    id_field,
+    postings_fields,
+)
 
 
 def to_record_batch(rows: Sequence[kayak.StoredDocument], schema: pa.Schema) -> pa.RecordBatch:
-    """Return rows as one batch. A document without metadata gets null, so that counting them reads next to nothing."""
+    """Return rows as one batch. A document without metadata gets null, so that counting them reads next to nothing.
+
+    Where the schema has columns of postings, a document comes without terms and with a revision of its own.
+    """
     counts = np.array([len(row.vectors) for row in rows], dtype=np.int32)
     offsets = np.zeros(len(rows) + 1, dtype=np.int32)
     np.cumsum(counts, out=offsets[1:])
@@ -27,8 +42,23 @@ def to_record_batch(rows: Sequence[kayak.StoredDocument], schema: pa.Schema) -> 
         METADATA: pa.ExtensionArray.from_storage(pa.json_(pa.string()), metadata),
         VECTOR_COUNT: pa.array(counts),
         VECTORS: pa.ListArray.from_arrays(pa.array(offsets), tokens),
+        TERMS: pa.nulls(len(rows), pa.list_(pa.string())),
+        POSTED: pa.nulls(len(rows), pa.string()),
+        REVISION: pa.array([uuid.uuid4().hex for _ in rows], pa.string()),
     }
     return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+
+def postings_batch(postings: kayak.DocumentPostings, codebook: str, tokens: Sequence[str]) -> pa.Table:
+    """Return what is merged into the rows of posted documents: their tokens, and the codebook that they are of."""
+    schema = pa.schema([id_field(), *postings_fields()])
+    columns: Mapping[str, pa.Array] = {
+        ID: pa.array(postings.doc_ids, pa.string()),
+        TERMS: pa.ListArray.from_arrays(pa.array(postings.offsets.astype(np.int32)), pa.array(tokens, pa.string())),
+        POSTED: pa.array([codebook] * len(postings.doc_ids), pa.string()),
+        REVISION: pa.array(postings.revisions, pa.string()),
+    }
+    return pa.table([columns[name] for name in schema.names], schema=schema)
 
 
 def to_documents(batch: pa.RecordBatch, place: str) -> kayak.LateDocuments:

@@ -156,9 +156,14 @@ def _integer_bound(operator: str, operand: float) -> str | None:
     """Return the comparison of 64-bit integers that equals one with `operand`; None where none can hold."""
     if operator in ("$gt", "$gte"):
         least = math.floor(operand) + 1 if operator == "$gt" else math.ceil(operand)
-        return f">= {max(least, _INT64_MIN)}" if least <= _INT64_MAX else None
+        return f">= {_bigint(max(least, _INT64_MIN))}" if least <= _INT64_MAX else None
     most = math.ceil(operand) - 1 if operator == "$lt" else math.floor(operand)
-    return f"<= {min(most, _INT64_MAX)}" if most >= _INT64_MIN else None
+    return f"<= {_bigint(min(most, _INT64_MAX))}" if most >= _INT64_MIN else None
+
+
+def _bigint(number: int) -> str:
+    """Return a 64-bit integer: written bare, the least one would be a float, the negative of what int64 cannot hold."""
+    return f"CAST('{number}' AS BIGINT)"
 
 
 def _float_bound(operator: str, operand: float) -> str:

@@ -37,8 +37,18 @@ def scan(
     Raises:
         StoreError: the table cannot be read.
     """
+    yield from scan_rows(table, columns, selection_predicate(selection.where, selection.doc_ids), rows, place)
+
+
+def scan_rows(
+    table: LanceTable, columns: list[str], predicate: str | None, rows: int, place: str
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows for which a predicate holds, `rows` at a time, in the table's order.
+
+    Raises:
+        StoreError: the table cannot be read.
+    """
     query = table.search().select(columns)
-    predicate = selection_predicate(selection.where, selection.doc_ids)
     with translated("read", place):
         reader = (query if predicate is None else query.where(predicate)).to_batches(rows)
     while True:

@@ -15,6 +15,9 @@ import pyarrow as pa
 
 FORMAT_VERSION = "1"
 ID, TEXT, METADATA, VECTOR_COUNT, VECTORS = "id", "text", "metadata", "vector_count", "vectors"
+TERMS, POSTED, REVISION = "terms", "posted", "revision"
+"""Columns of postings, which a table has from its first codebook on: tokens, the codebook that they are of, and what
+changes whenever the document is written."""
 
 FORMAT_KEY = "kayak:format"
 STORE_KEY = "kayak:store"
@@ -33,17 +36,19 @@ class TableState:
         store_id: drawn when the table was created.
         encoder: what encoded the corpus, or None.
         vector_dim: dimension of the vectors, or None before the first document.
+        keeps_terms: whether there are columns of postings.
     """
 
     store_id: str
     encoder: str | None
     vector_dim: int | None
+    keeps_terms: bool
 
     @property
     def schema(self) -> pa.Schema:
         """The schema of batches to be written; the dimension must be known."""
-        fields = [_id_field({}), *_content_fields(), vectors_field(self.vector_dim or 0)]
-        return pa.schema(fields)
+        fields = [id_field(), *_content_fields(), vectors_field(self.vector_dim or 0)]
+        return pa.schema(fields + (postings_fields() if self.keeps_terms else []))
 
 
 def check_table_name(name: object) -> str:
@@ -65,7 +70,7 @@ def check_table_name(name: object) -> str:
 def new_table_schema() -> pa.Schema:
     """Return the schema of a table without documents, which gets its vectors column with the first of them."""
     facts = {PRIMARY_KEY: "true", FORMAT_KEY: FORMAT_VERSION, STORE_KEY: uuid.uuid4().hex}
-    return pa.schema([_id_field(facts), *_content_fields()])
+    return pa.schema([id_field(facts), *_content_fields()])
 
 
 def vectors_field(dim: int) -> pa.Field:
@@ -102,10 +107,11 @@ def read_state(schema: pa.Schema, place: str) -> TableState:
             f"{place} is not as Kayak made it: {'; '.join(differences)}. It was left as it is; undo the change, or "
             "copy the documents into another table"
         )
-    return TableState(facts[STORE_KEY], facts.get(ENCODER_KEY), _vector_dim(schema))
+    return TableState(facts[STORE_KEY], facts.get(ENCODER_KEY), _vector_dim(schema), TERMS in schema.names)
 
 
-def _id_field(facts: dict[str, str]) -> pa.Field:
+def id_field(facts: dict[str, str] | None = None) -> pa.Field:
+    """Return the column of ids, with facts about the table."""
     return pa.field(ID, pa.string(), nullable=False, metadata=facts or None)
 
 
@@ -114,6 +120,15 @@ def _content_fields() -> list[pa.Field]:
         pa.field(TEXT, pa.string()),
         pa.field(METADATA, pa.json_(pa.string())),
         pa.field(VECTOR_COUNT, pa.int32()),
+    ]
+
+
+def postings_fields() -> list[pa.Field]:
+    """Return the columns of postings."""
+    return [
+        pa.field(TERMS, pa.list_(pa.string())),
+        pa.field(POSTED, pa.string()),
+        pa.field(REVISION, pa.string(), nullable=False),
     ]
 
 
@@ -126,6 +141,8 @@ def _facts(schema: pa.Schema) -> dict[str, str]:
 def _differences(schema: pa.Schema, facts: dict[str, str]) -> list[str]:
     expected = {ID: "string", TEXT: "string", METADATA: "JSON", VECTOR_COUNT: "int32"}
     found = {field.name: _type_name(field) for field in schema}
+    if {TERMS, POSTED, REVISION} & found.keys():
+        expected |= {TERMS: "list<item: string>", POSTED: "string", REVISION: "string"}
     differences = [
         f"column {name!r} is {found[name]}, expected {type_name}" if name in found else f"column {name!r} is missing"
         for name, type_name in expected.items()

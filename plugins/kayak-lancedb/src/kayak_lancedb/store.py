@@ -23,6 +23,7 @@ from kayak_lancedb.maintenance import (
     optimize,
     remove_index,
 )
+from kayak_lancedb.postings import Postings
 from kayak_lancedb.reading import ROWS_AT_MOST, rows_at_a_time, scan, table_size
 from kayak_lancedb.schema import ENCODER_KEY, ID, METADATA, TEXT, VECTOR_COUNT, VECTORS, TableState
 from kayak_lancedb.search import nearest, vector_index_name
@@ -35,7 +36,7 @@ WRITE_BYTES = 32 << 20
 """Bytes of vectors, texts and metadata that are converted to Arrow at a time while writing."""
 
 
-class LanceDBLateStore(kayak.DatabaseLateStore):
+class LanceDBLateStore(kayak.PostingsDatabaseStore):
     """Keeps documents in one LanceDB table, on disk or in object storage, without a server.
 
     An upsert is one commit: all of its documents are written, or none. Any number of processes may read and write at
@@ -68,6 +69,7 @@ class LanceDBLateStore(kayak.DatabaseLateStore):
     ) -> None:
         self._location = locate(path, table_name, connection, storage_options)
         self._documents = DocumentTable(self._location)
+        self.postings = Postings(self._documents)
         self._native: Literal["exact", "approximate"] = "exact"
 
     def vector_dim(self) -> int | None:
@@ -82,12 +84,14 @@ class LanceDBLateStore(kayak.DatabaseLateStore):
             StoreBusyError: other writers changed the same documents again and again.
             StoreError: the table cannot be written.
         """
-        table, state = self._documents.with_dimension(rows[0].vectors.shape[1])
         import pyarrow as pa
 
-        schema = state.schema
+        dim = rows[0].vectors.shape[1]
 
         def merge() -> None:
+            # Looked at before each attempt: somebody may have added the columns of postings, which must be emptied.
+            table, state = self._documents.with_dimension(dim)
+            schema = state.schema
             batches = (to_record_batch(part, schema) for part in kayak.row_batches(rows, max_bytes=WRITE_BYTES))
             builder = table.merge_insert(ID).when_matched_update_all().when_not_matched_insert_all()
             builder.execute(pa.RecordBatchReader.from_batches(schema, batches))
@@ -184,6 +188,7 @@ class LanceDBLateStore(kayak.DatabaseLateStore):
             atomic_upsert=True,
             stores_encoder_fingerprint=True,
             reports_generation=True,
+            postings="bm25",
         )
 
     def compact(self, *, keep: timedelta = timedelta(hours=1)) -> CompactionReport:

@@ -13,6 +13,9 @@ from kayak_pgvector.sessions import Session, quoted
 
 FORMAT = 1
 STATE_SUFFIX = "_kayak"
+CODEBOOK_SUFFIX = "_kayak_codebook"
+POSTINGS_SUFFIX = "_kayak_postings"
+PENDING_SUFFIX = "_kayak_pending"
 MAX_NAME_BYTES = 63
 MAX_TABLE_NAME_BYTES = 47
 """Leaves room, in PostgreSQL's 63 bytes, for the names of the state table and of indexes."""
@@ -130,6 +133,21 @@ class Tables:
     def state(self) -> sql.SQL:
         """The table with one row: generation, dimension, encoder."""
         return quoted(self.schema, self.name + STATE_SUFFIX)
+
+    @property
+    def codebook(self) -> sql.SQL:
+        """The table with one row: what the terms stand for. It is there where the store has had a codebook."""
+        return quoted(self.schema, self.name + CODEBOOK_SUFFIX)
+
+    @property
+    def postings(self) -> sql.SQL:
+        """The table of documents and terms."""
+        return quoted(self.schema, self.name + POSTINGS_SUFFIX)
+
+    @property
+    def pending(self) -> sql.SQL:
+        """The table of documents without terms."""
+        return quoted(self.schema, self.name + PENDING_SUFFIX)
 
     @property
     def quoted_name(self) -> str:

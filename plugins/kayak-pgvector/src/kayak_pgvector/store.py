@@ -13,6 +13,7 @@ from kayak_pgvector.candidates import exact_candidates, pooled_candidates
 from kayak_pgvector.encoding import is_storable
 from kayak_pgvector.filters import PUSHED_DOWN, can_translate
 from kayak_pgvector.pooled_index import check_can_index, check_dim, ensure_index
+from kayak_pgvector.postings_engine import PostgresPostings
 from kayak_pgvector.reading import Reader
 from kayak_pgvector.schema import (
     MAX_NAME_BYTES,
@@ -36,7 +37,7 @@ FROM {documents}
 """
 
 
-class PgvectorLateStore(kayak.DatabaseLateStore):
+class PgvectorLateStore(kayak.PostingsDatabaseStore):
     """Keeps documents in a table of a PostgreSQL database with the pgvector extension.
 
     The table is created when the store is opened and there is none. An upsert or a deletion is one transaction. Every
@@ -94,6 +95,7 @@ class PgvectorLateStore(kayak.DatabaseLateStore):
             self._database = database
             self._reader = Reader(database, self._tables)
             self._writer = Writer(self._tables)
+            self.postings = PostgresPostings(database, self._tables, self._reader)
             self._pooled = candidates == "pooled"
             self._indexed_dims: set[int] = set()
             if self._pooled:
@@ -181,6 +183,7 @@ class PgvectorLateStore(kayak.DatabaseLateStore):
             preserves_insertion_order=True,
             stores_encoder_fingerprint=True,
             reports_generation=True,
+            postings="max",
         )
 
     def generation(self) -> str:

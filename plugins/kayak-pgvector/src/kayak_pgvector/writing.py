@@ -15,6 +15,7 @@ from kayak.typing import Float32Matrix, Float32Vector
 from psycopg import sql
 
 from kayak_pgvector.encoding import document_key, filter_json, text_columns
+from kayak_pgvector.postings import Postings
 from kayak_pgvector.schema import Tables
 from kayak_pgvector.sessions import Session
 from kayak_pgvector.wire import VectorArray, VectorValue, array_byte_size
@@ -33,7 +34,7 @@ INSERT INTO {documents} (position, {columns}) VALUES (%s, {values}) ON CONFLICT 
 """
 _DELETE = """
 DELETE FROM {documents}
-WHERE doc_id IN (SELECT doc_id FROM {documents} WHERE doc_id = ANY (%s) ORDER BY doc_id FOR UPDATE)
+WHERE doc_id IN (SELECT doc_id FROM {documents} WHERE doc_id = ANY (%s) ORDER BY doc_id FOR UPDATE) RETURNING position
 """
 _POSITIONS = "SELECT nextval(pg_get_serial_sequence(%s, 'position')::regclass) FROM generate_series(1, %s)"
 
@@ -48,6 +49,7 @@ class Writer:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
         self._state = tables.state
+        self._postings = Postings(tables)
         self._upsert = sql.SQL(_UPSERT).format(
             documents=tables.documents,
             columns=sql.SQL(", ").join(map(sql.Identifier, _COLUMNS)),
@@ -81,14 +83,17 @@ class Writer:
                 f"document {rows[0].doc_id!r} has vectors of dimension {dim}, but the store holds dimension {known}; "
                 "one store holds one dimension: encode with the same encoder, or use another store"
             )
+        self._postings.written(session, [item[0] for item in keyed])
         self._change(session, dim)
 
     def delete(self, session: Session, doc_ids: Sequence[str]) -> None:
         """Delete documents; unknown ids are no error."""
         keys = [document_key(doc_id)[0] for doc_id in doc_ids]
-        if not session.execute(sql.SQL(_DELETE).format(documents=self._tables.documents), (keys,)):
+        deleted = session.rows(sql.SQL(_DELETE).format(documents=self._tables.documents), (keys,))
+        if not deleted:
             return
         dim = self._locked_dim(session)
+        self._postings.deleted(session, [position for (position,) in deleted])
         rest = session.rows(sql.SQL("SELECT EXISTS (SELECT FROM {})").format(self._tables.documents))
         self._change(session, dim if rest[0][0] else None)  # an empty store takes any dimension
 

@@ -17,7 +17,7 @@ from kayak_qdrant.errors import translated
 
 MEMORY = ":memory:"
 _FORBIDDEN = frozenset('<>:"/\\|?*') | frozenset(map(chr, range(32)))
-_LONGEST_NAME = 255
+LONGEST_NAME = 255
 _OLDEST_SERVER = (1, 16)  # the first that keeps metadata of collections
 _DEFAULT_TIMEOUT = 60
 
@@ -137,9 +137,9 @@ def _check_arguments(*, timeout: int, api_key: str | None, **places: object) -> 
 def _check_collection_name(name: object) -> None:
     if not isinstance(name, str):
         raise kayak.InvalidTypeError(f"collection_name must be a string, got {type(name).__name__}")
-    if not name or name in {".", ".."} or len(name.encode(errors="replace")) > _LONGEST_NAME or _FORBIDDEN & set(name):
+    if not name or name in {".", ".."} or len(name.encode(errors="replace")) > LONGEST_NAME or _FORBIDDEN & set(name):
         raise kayak.InvalidInputError(
-            f"collection_name {name!r:.300} cannot be used: Qdrant takes 1 to {_LONGEST_NAME} bytes without control "
+            f"collection_name {name!r:.300} cannot be used: Qdrant takes 1 to {LONGEST_NAME} bytes without control "
             'characters and none of < > : " / \\ | ? *'
         )
 

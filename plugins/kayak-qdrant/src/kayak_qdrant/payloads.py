@@ -16,6 +16,15 @@ _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://pypi.org/project/kayak-qdra
 HAS_TEXT = "text"
 HAS_METADATA = "metadata"
 
+REVISION = "revision"
+"""Payload field that changes whenever the document is written."""
+
+POSTED = "posted"
+"""Payload field that names the codebook of the document's terms."""
+
+CLAIM = "posted_by"
+"""Payload field that names who is writing the document's terms."""
+
 
 def point_id(doc_id: str) -> str:
     """Return the id of a document's point: Qdrant takes only integers and UUIDs."""
@@ -25,7 +34,12 @@ def point_id(doc_id: str) -> str:
 def payload_of(row: kayak.StoredDocument) -> dict[str, Any]:
     """Return what is stored beside the vectors: the exact row, and the fields by which it is found."""
     terms, numbers = index_fields(row.metadata)
-    payload: dict[str, Any] = {"id": row.doc_id, "vector_count": len(row.vectors), "has": []}
+    payload: dict[str, Any] = {
+        "id": row.doc_id,
+        "vector_count": len(row.vectors),
+        "has": [],
+        REVISION: uuid.uuid4().hex,
+    }
     if row.text is not None:
         payload["text"] = row.text
         payload["has"].append(HAS_TEXT)

@@ -16,6 +16,7 @@ from kayak_qdrant.payloads import doc_id_of, metadata_of, own_point_id, point_id
 from kayak_qdrant.transport import StoredPoint, Transport
 
 _ID_PAGE = 10_000
+_LARGE_K = 1_000
 _FIRST_FETCH = 32
 _LARGEST_FETCH = 1_000
 _BATCH_BYTES = 16 << 20
@@ -99,20 +100,56 @@ class Reader:
     def _scroll(self, selection: kayak.StoreSelection, fields: Sequence[str]) -> Iterator[Sequence[models.Record]]:
         """Yield pages of points without vectors, ordered by point id."""
         conditions = selection_filter(selection.where, selection.doc_ids)
-        offset: models.ExtendedPointId | None = None
-        while True:
-            with self.connection.request():
-                records, offset = self.connection.client.scroll(
-                    self.connection.collection_name,
-                    scroll_filter=conditions,
-                    limit=_ID_PAGE,
-                    offset=offset,
-                    with_payload=list(fields) or False,
-                    with_vectors=False,
-                )
-            yield records
-            if offset is None:
-                return
+        return scrolled(self.connection, conditions, list(fields) or False)
+
+
+def scrolled(
+    connection: Connection,
+    conditions: models.Filter | None,
+    with_payload: list[str] | bool,
+    collection_name: str | None = None,
+    *,
+    page: int = _ID_PAGE,
+) -> Iterator[Sequence[models.Record]]:
+    """Yield pages of the points that match, without vectors, ordered by point id.
+
+    Args:
+        connection: the client.
+        conditions: which points; None for all.
+        with_payload: payload fields to read, True for all.
+        collection_name: another collection than the connection's.
+        page: points a page.
+    """
+    offset: models.ExtendedPointId | None = None
+    while True:
+        with connection.request():
+            records, offset = connection.client.scroll(
+                collection_name or connection.collection_name,
+                scroll_filter=conditions,
+                limit=page,
+                offset=offset,
+                with_payload=with_payload,
+                with_vectors=False,
+            )
+        yield records
+        if offset is None:
+            return
+
+
+def field_is(field: str, value: str) -> models.FieldCondition:
+    """Return the condition that a payload field has a value."""
+    return models.FieldCondition(key=field, match=models.MatchValue(value=value))
+
+
+def count_points(connection: Connection, conditions: models.Filter | None) -> int:
+    """Count the points that match."""
+    with connection.request():
+        return connection.client.count(connection.collection_name, count_filter=conditions, exact=True).count
+
+
+def bounded_limit(connection: Connection, wanted: int, conditions: models.Filter | None) -> int:
+    """Return how many hits to ask for, no more than there are: servers reserve memory for that many."""
+    return wanted if wanted <= _LARGE_K else max(1, min(wanted, count_points(connection, conditions)))
 
 
 def selection_filter(where: kayak.Where | None, doc_ids: Sequence[str] | None) -> models.Filter | None:

@@ -11,8 +11,10 @@ from qdrant_client import models
 
 from kayak_qdrant.connection import Connection
 from kayak_qdrant.errors import status_of
+from kayak_qdrant.payloads import POSTED
 
 VECTOR_NAME = "tokens"
+TERMS_NAME = "terms"
 COUNT_FIELD = "vector_count"
 FORMAT = 1
 _FORMAT_KEY = "kayak_format"
@@ -21,6 +23,7 @@ _INDEXES = {
     "terms": models.PayloadSchemaType.KEYWORD,
     "has": models.PayloadSchemaType.KEYWORD,
     COUNT_FIELD: models.PayloadSchemaType.INTEGER,
+    POSTED: models.PayloadSchemaType.KEYWORD,
 }
 
 
@@ -33,12 +36,14 @@ class CollectionState:
         encoder: fingerprint of the encoder, where it is known.
         is_marked: whether Kayak has marked the collection as its own.
         indexed_fields: payload fields with an index.
+        keeps_terms: whether it has the sparse vectors of postings.
     """
 
     vector_dim: int
     encoder: str | None
     is_marked: bool
     indexed_fields: frozenset[str]
+    keeps_terms: bool
 
 
 def inspect_collection(connection: Connection) -> CollectionState | None:
@@ -68,7 +73,9 @@ def inspect_collection(connection: Connection) -> CollectionState | None:
         )
     vectors = info.config.params.vectors
     dim = vectors[VECTOR_NAME].size if isinstance(vectors, dict) else 0
-    return CollectionState(dim, metadata.get(_ENCODER_KEY), is_marked, frozenset(info.payload_schema or ()))
+    keeps_terms = TERMS_NAME in (info.config.params.sparse_vectors or {})
+    indexed = frozenset(info.payload_schema or ())
+    return CollectionState(dim, metadata.get(_ENCODER_KEY), is_marked, indexed, keeps_terms)
 
 
 def prepare_collection(connection: Connection, dim: int, encoder: str | None) -> CollectionState:
@@ -126,14 +133,17 @@ def _create(connection: Connection, dim: int, encoder: str | None) -> None:
     with connection.request():
         try:
             connection.client.create_collection(
-                connection.collection_name, vectors_config={VECTOR_NAME: params}, metadata=_metadata(encoder)
+                connection.collection_name,
+                vectors_config={VECTOR_NAME: params},
+                sparse_vectors_config={TERMS_NAME: models.SparseVectorParams()},
+                metadata=_metadata(encoder),
             )
         except Exception as error:
-            if not _exists_already(error):
+            if not exists_already(error):
                 raise
 
 
-def _exists_already(error: Exception) -> bool:
+def exists_already(error: Exception) -> bool:
     """Whether another writer was first; servers say so in different ways."""
     return status_of(error) == "ALREADY_EXISTS" or "already exists" in str(error)
 

@@ -12,17 +12,17 @@ from qdrant_client import models
 from kayak_qdrant.connection import Connection
 from kayak_qdrant.filters import OPERATORS, split_filter
 from kayak_qdrant.payloads import HAS_METADATA, HAS_TEXT, doc_id_of
-from kayak_qdrant.reading import Reader, selection_filter
+from kayak_qdrant.postings import Postings
+from kayak_qdrant.reading import Reader, bounded_limit, count_points, selection_filter
 from kayak_qdrant.schema import COUNT_FIELD, VECTOR_NAME, CollectionState, inspect_collection, update_metadata
 from kayak_qdrant.transport import transport_of
 from kayak_qdrant.writing import Writer
 
-_LARGE_K = 1_000
 _FACET_LIMIT = 10_000
 _SCORE_BYTES = 4
 
 
-class QdrantLateStore(kayak.DatabaseLateStore):
+class QdrantLateStore(kayak.PostingsDatabaseStore):
     """Keeps each document as one point: its token matrix as a multivector, ids, text and metadata as payload.
 
     The collection is created by the first upsert, which fixes the dimension. Candidates are chosen by Qdrant's own
@@ -45,6 +45,7 @@ class QdrantLateStore(kayak.DatabaseLateStore):
             connection.close()
             raise
         self._writer = Writer(connection, self._transport)
+        self.postings = Postings(connection, self._transport)
 
     def vector_dim(self) -> int | None:
         """Return the dimension that the collection was made for, or None where there is no collection yet."""
@@ -87,9 +88,7 @@ class QdrantLateStore(kayak.DatabaseLateStore):
     def find_candidates(self, search: kayak.CandidateSearch) -> kayak.FoundCandidates:
         """Return the documents with the highest MaxSim, computed by Qdrant over every selected document."""
         conditions = selection_filter(search.where, search.doc_ids)
-        limit = search.k
-        if limit > _LARGE_K:  # servers reserve memory for as many hits as are asked for
-            limit = max(1, min(limit, self._count(conditions)))
+        limit = bounded_limit(self._connection, search.k, conditions)
         client = self._connection.client
         # `exact` holds also where somebody prepared the collection with an HNSW graph or quantization.
         params = None if self._connection.is_local else models.SearchParams(exact=True)
@@ -115,7 +114,7 @@ class QdrantLateStore(kayak.DatabaseLateStore):
         count = vectors = 0
         has_texts = has_metadata = False
         if state is not None:
-            count = self._count(None)
+            count = count_points(self._connection, None)
             vectors = self._vector_count(state, count)
             has_texts, has_metadata = self._any_has(HAS_TEXT), self._any_has(HAS_METADATA)
         return kayak.LateStoreStats(
@@ -138,6 +137,7 @@ class QdrantLateStore(kayak.DatabaseLateStore):
             filter_pushdown=OPERATORS,
             atomic_upsert=False,
             stores_encoder_fingerprint=True,
+            postings="sum",
         )
 
     def encoder_fingerprint(self) -> str | None:
@@ -162,12 +162,6 @@ class QdrantLateStore(kayak.DatabaseLateStore):
         if self._state is None:
             self._state = inspect_collection(self._connection)
         return self._state
-
-    def _count(self, conditions: models.Filter | None) -> int:
-        with self._connection.request():
-            return self._connection.client.count(
-                self._connection.collection_name, count_filter=conditions, exact=True
-            ).count
 
     def _vector_count(self, state: CollectionState, count: int) -> int:
         if self._connection.is_local or COUNT_FIELD in state.indexed_fields:
