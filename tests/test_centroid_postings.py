@@ -99,9 +99,7 @@ def expected_scores(store: Any) -> dict[str, float]:
     """The declared score, computed in memory; of documents that hold a probed centroid."""
     centroids, held = terms_in_memory(store)
     scores: dict[str, float] = {}
-    imputed = (
-        7 if store.capabilities().postings == "max" else 4
-    )  # ranks from 0: 2 · n_probe, or n_probe + 1
+    imputed = 7 if store.capabilities().postings == "max" else 4  # ranks from 0: 2 · n_probe, or n_probe + 1
     for similarities in QUERY.as_vector_matrix() @ centroids.T:
         order = np.argsort(-similarities, kind="stable")
         gain = {c: float(similarities[c] - similarities[order[imputed]]) for c in order[:4].tolist()}

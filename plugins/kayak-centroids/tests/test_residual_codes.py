@@ -324,3 +324,12 @@ def test_equal_documents_get_one_score_however_a_product_rounds() -> None:
 def test_it_is_found_by_its_kind() -> None:
     operator = kayak.open_stage_operator("residual_maxsim", residual_bits=2, rescore_k=7)
     assert operator == ResidualMaxsim(residual_bits=2, rescore_k=7)
+
+
+def test_a_plan_builds_one_set_of_centroids() -> None:
+    plan = kayak_centroids.centroid_search_plan(5, 10, residual_bits=4, n_centroids=8, seed=3)
+    operator, generator = plan.stage2_reference_operator, plan.candidate_generator
+    assert isinstance(operator, kayak_centroids.ResidualMaxsim)
+    assert isinstance(generator, kayak_centroids.CentroidInteraction)
+    assert operator.centroids.build_parameters == generator.build_parameters
+    assert kayak_centroids.ResidualMaxsim().centroids == kayak_centroids.CentroidInteraction()

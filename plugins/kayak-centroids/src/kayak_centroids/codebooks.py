@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import attrs
 import kayak
@@ -125,7 +124,7 @@ class _Sampler:
     """Takes vectors drawn without replacement, and every n-th document, from a stream."""
 
     def __init__(self, total: int, count: int, documents: int, generator: np.random.Generator) -> None:
-        self._drawn = np.sort(generator.choice(total, count, replace=False, shuffle=False)) if total else np.empty(0)
+        self._drawn = np.sort(generator.choice(total, count, replace=False, shuffle=False))
         self._seen = self._documents = 0
         self._step = max(1, documents // _FIT_DOCUMENTS)
         self._vectors: list[Float32Matrix] = []
@@ -133,10 +132,10 @@ class _Sampler:
 
     def add(self, batch: kayak.LateDocuments) -> None:
         """Look at the next documents."""
-        vectors: Any = batch.block.vectors
-        first, last = np.searchsorted(self._drawn, (self._seen, self._seen + len(vectors)))
-        self._vectors.append(vectors[self._drawn[first:last] - self._seen])
-        self._seen += len(vectors)
+        count = batch.total_vector_count
+        first, last = np.searchsorted(self._drawn, (self._seen, self._seen + count))
+        self._vectors.append(batch.block.float32_rows(self._drawn[first:last] - self._seen))
+        self._seen += count
         for number in range(-self._documents % self._step, batch.document_count, self._step):
             self._kept.append(np.array(batch.token_matrices[number]))
         self._documents += batch.document_count

@@ -17,6 +17,7 @@ from kayak_centroids.numpy_kernels import centroid_kernels
 from kayak_centroids.postings import distinct_pairs
 from kayak_centroids.report import CentroidReport, rebuild_reason
 from kayak_centroids.structure import BuildParameters
+from kayak_centroids.tokens import kernel_vectors
 
 _POSTING_BYTES = 8
 """A document and a term."""
@@ -144,9 +145,10 @@ def _postings_of(
 ) -> tuple[kayak.DocumentPostings, Float32Vector]:
     block = batch.documents.block
     counts = np.diff(block.offsets)
-    codes, similarities = kernels.assign(block.vectors)
+    vectors = kernel_vectors(block, slice(None))
+    codes, similarities = kernels.assign(vectors)
     documents, terms = distinct_pairs(np.arange(len(counts)), counts, codes, centroid_count)
     offsets = np.zeros(len(counts) + 1, dtype=np.int64)
     np.cumsum(np.bincount(documents, minlength=len(counts)), out=offsets[1:])
     postings = kayak.DocumentPostings(batch.documents.doc_ids, batch.revisions, offsets, terms)
-    return postings, document_cosines(block.vectors, similarities, counts)
+    return postings, document_cosines(vectors, similarities, counts)

@@ -11,7 +11,13 @@ from kayak.typing import Float32Matrix, Int32Matrix
 
 from kayak_centroids.numpy_kernels import centroid_kernels
 from kayak_centroids.stored import StoredCentroids, artifact_name, attach
-from kayak_centroids.structure import BuildParameters, CentroidStructure, build_structure
+from kayak_centroids.structure import (
+    DEFAULT_ITERATIONS,
+    DEFAULT_SAMPLE_PER_CENTROID,
+    BuildParameters,
+    CentroidStructure,
+    build_structure,
+)
 
 _BATCH_BYTES = 256 << 20
 """Scores computed at a time for a batch of queries."""
@@ -72,8 +78,8 @@ class CentroidInteraction(kayak.CandidateGenerator):
     n_probe: int = attrs.field(default=16, validator=whole(1))
     n_centroids: int | None = attrs.field(default=None, validator=attrs.validators.optional(whole(1)))
     seed: int = attrs.field(default=0, validator=whole(0))
-    iterations: int = attrs.field(default=4, validator=whole(1))
-    sample_per_centroid: int = attrs.field(default=24, validator=whole(1))
+    iterations: int = attrs.field(default=DEFAULT_ITERATIONS, validator=whole(1))
+    sample_per_centroid: int = attrs.field(default=DEFAULT_SAMPLE_PER_CENTROID, validator=whole(1))
 
     def prepare(
         self, index: kayak.LateIndex, executor: kayak.Executor, *, show_progress: bool | None = None

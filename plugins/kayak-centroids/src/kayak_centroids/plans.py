@@ -8,6 +8,7 @@ from kayak_centroids.generator import CentroidInteraction
 from kayak_centroids.postings_generator import CentroidPostings
 from kayak_centroids.report import CentroidReport
 from kayak_centroids.residual_maxsim import ResidualMaxsim
+from kayak_centroids.structure import DEFAULT_ITERATIONS, DEFAULT_SAMPLE_PER_CENTROID
 
 
 def centroid_interaction_candidate_generator(
@@ -15,8 +16,8 @@ def centroid_interaction_candidate_generator(
     n_probe: int = 16,
     n_centroids: int | None = None,
     seed: int = 0,
-    iterations: int = 4,
-    sample_per_centroid: int = 24,
+    iterations: int = DEFAULT_ITERATIONS,
+    sample_per_centroid: int = DEFAULT_SAMPLE_PER_CENTROID,
 ) -> CentroidInteraction:
     """Return the generator that scores documents by the centroids of their token vectors.
 

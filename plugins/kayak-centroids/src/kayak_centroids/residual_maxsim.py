@@ -9,10 +9,11 @@ import kayak
 import numpy as np
 
 from kayak_centroids.codes import IndexCodes, build_codes
-from kayak_centroids.generator import CentroidInteraction
+from kayak_centroids.generator import CentroidInteraction, whole
 from kayak_centroids.residual_scores import residual_scores
 from kayak_centroids.residuals import BITS
 from kayak_centroids.stored_codes import StoredCodes, attach_codes, codes_name
+from kayak_centroids.structure import DEFAULT_ITERATIONS, DEFAULT_SAMPLE_PER_CENTROID
 
 _VECTORS = kayak.Stage2ReferenceOperator.family
 
@@ -20,13 +21,6 @@ _VECTORS = kayak.Stage2ReferenceOperator.family
 def _known_bits(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     if value not in BITS or isinstance(value, bool | float):
         raise kayak.InvalidInputError(f"{attribute.name} must be 2 or 4, got {value!r}")
-
-
-def _positive(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise kayak.InvalidTypeError(f"{attribute.name} must be an integer, got {type(value).__name__} {value!r}")
-    if value < 1:
-        raise kayak.InvalidInputError(f"{attribute.name} must be ≥ 1, got {value}")
 
 
 @attrs.frozen(kw_only=True)
@@ -58,11 +52,11 @@ class ResidualMaxsim(kayak.Stage2ReferenceOperator):
     family: ClassVar[str] = "residual_codes"
 
     residual_bits: int = attrs.field(default=4, validator=_known_bits)
-    rescore_k: int | None = attrs.field(default=None, validator=attrs.validators.optional(_positive))
+    rescore_k: int | None = attrs.field(default=None, validator=attrs.validators.optional(whole(1)))
     n_centroids: int | None = None
     seed: int = 0
-    iterations: int = 6
-    sample_per_centroid: int = 48
+    iterations: int = DEFAULT_ITERATIONS
+    sample_per_centroid: int = DEFAULT_SAMPLE_PER_CENTROID
 
     def __attrs_post_init__(self) -> None:
         self.centroids  # noqa: B018 - checks the parameters that it shares with the generator

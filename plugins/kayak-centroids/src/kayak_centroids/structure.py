@@ -19,6 +19,12 @@ from kayak_centroids.tokens import sample_tokens, stream_tokens
 _COUNT_FACTOR = 4.4
 """Centroids a square root of token vectors: 4,096 for 1.1 million vectors, 8,192 for 3 million."""
 
+DEFAULT_ITERATIONS = 4
+"""Rounds of k-means."""
+
+DEFAULT_SAMPLE_PER_CENTROID = 24
+"""Token vectors that k-means sees, for each centroid."""
+
 
 @attrs.frozen(kw_only=True)
 class BuildParameters:

@@ -53,15 +53,15 @@ def stream_tokens(index: kayak.LateIndex) -> Iterator[TokenChunk]:
 def _document_rows(block: kayak.IndexBlock, positions: Int64Vector, counts: Int64Vector) -> VectorMatrix:
     starts = block.offsets[positions]
     if bool((starts[1:] == starts[:-1] + counts[:-1]).all()):  # they lie one below the other
-        return _values(block, slice(int(starts[0]), int(starts[-1] + counts[-1])))
+        return kernel_vectors(block, slice(int(starts[0]), int(starts[-1] + counts[-1])))
     ends = np.cumsum(counts)
     rows = np.arange(int(ends[-1]))
     rows += np.repeat(starts - (ends - counts), counts)
-    return _values(block, rows)
+    return kernel_vectors(block, rows)
 
 
-def _values(block: kayak.IndexBlock, rows: slice | Int64Vector) -> VectorMatrix:
-    """Return vectors that kernels can read: codes are decoded, float16 stays what it is."""
+def kernel_vectors(block: kayak.IndexBlock, rows: slice | Int64Vector) -> VectorMatrix:
+    """Return some vectors of a block as kernels can read them: codes are decoded, float16 stays what it is."""
     return np.ascontiguousarray(block.vectors[rows] if block.scales is None else block.float32_rows(rows))
 
 
