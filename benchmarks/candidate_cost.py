@@ -25,6 +25,7 @@ from candidate_measures import (
     DEFAULT_PROBES,
     DEFAULT_WINDOW,
     DEPTH,
+    NOISE,
     Collection,
     Figures,
     Search,
@@ -34,7 +35,6 @@ from candidate_measures import (
     timed,
 )
 
-NOISE = 0.02
 QUERIES = 100
 ROUNDS = 3
 SIMULATED = tuple(round(10 ** (half / 2)) for half in range(6, 17))

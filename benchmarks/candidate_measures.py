@@ -25,6 +25,9 @@ import numpy.typing as npt
 DEPTH = 10
 PROBES = (4, 8, 16, 32)
 WINDOWS = (50, 100, 150, 200, 400)
+NOISE = 0.02
+"""Standard deviation of what is added to each component of repeated vectors."""
+
 CENTROID_COUNTS = (1024, 2048, 4096, 8192)
 DEFAULT_PROBES, DEFAULT_WINDOW = 16, 200
 MOJO, NUMPY = kayak.MOJO_EXACT_CPU_BACKEND, kayak.NUMPY_REFERENCE_BACKEND
@@ -89,6 +92,15 @@ def index_of(offsets: npt.NDArray[np.int64], vectors: npt.NDArray[Any], ids: lis
     return kayak.LateIndex(tuple(ids), (kayak.IndexSlice(block, None, np.arange(len(ids))),))
 
 
+def recalls(hits: Sequence[Sequence[str]], exact: Sequence[Sequence[str]]) -> list[float]:
+    """Return the share of each query's exact hits that was found."""
+    return [len(set(some) & set(best)) / len(best) for some, best in zip(hits, exact, strict=True)]
+
+
+def recall(hits: Sequence[Sequence[str]], exact: Sequence[Sequence[str]]) -> float:
+    return statistics.mean(recalls(hits, exact))
+
+
 def timed(search: Search, asked: Sequence[kayak.LateQuery]) -> tuple[list[list[str]], list[float]]:
     """Ask one query after the other, after one untimed."""
     hits, seconds = [], []
@@ -111,19 +123,19 @@ class Measured:
     def row(self, name: str, hits: list[list[str]], seconds: list[float], every: int = 1) -> Figures:
         """Return the figures of a setting that answered each `every`-th query, and print them."""
         exact = self.exact[::every]
-        recalls = [len(set(some) & set(best)) / len(best) for some, best in zip(hits, exact, strict=True)]
+        found = recalls(hits, exact)
         quality = self.collection.ndcg(hits, every)
         figures: Figures = {
             "name": name,
             "queries": len(hits),
             "every": every,
-            "recall": statistics.mean(recalls),
+            "recall": statistics.mean(found),
             "ndcg": quality,
             "p50_ms": statistics.median(seconds) * 1e3,
             "mean_ms": statistics.mean(seconds) * 1e3,
             "p95_ms": statistics.quantiles(seconds, n=20)[-1] * 1e3,
             # Query by query, so that settings are compared over the same queries.
-            "recalls": [round(value, 6) for value in recalls],
+            "recalls": [round(value, 6) for value in found],
             "milliseconds": [round(value * 1e3, 4) for value in seconds],
         }
         shown = " ".join(f"{value:.4f}" for value in quality.values())

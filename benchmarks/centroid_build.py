@@ -14,14 +14,14 @@ import os
 import time
 from pathlib import Path
 
-import candidates
 import kayak
 import kayak_centroids
 import minilm_tokens
 import numpy as np
+from candidate_measures import MOJO, NOISE, NUMPY, Collection, index_of
 
 
-def repeated(collection: candidates.Collection, wanted: int) -> kayak.LateIndex:
+def repeated(collection: Collection, wanted: int) -> kayak.LateIndex:
     """Return an index of the collection's documents and noisy copies of them, of `wanted` vectors in all."""
     offsets, vectors = collection.documents.offsets, collection.documents.vectors
     generator = np.random.default_rng(0)
@@ -31,14 +31,14 @@ def repeated(collection: candidates.Collection, wanted: int) -> kayak.LateIndex:
         part = made[first : first + len(vectors)]
         part[:] = vectors[: len(part)]
         if first:
-            part += generator.standard_normal(part.shape, dtype=np.float32) * candidates.NOISE
+            part += generator.standard_normal(part.shape, dtype=np.float32) * NOISE
             part /= np.linalg.norm(part, axis=1, keepdims=True)
         inside = offsets[1:][offsets[1:] <= len(part)]
         bounds.append(first + inside)
         if inside[-1] < len(part):  # the last document is cut
             bounds.append(np.array([first + len(part)]))
     starts = np.concatenate(bounds)
-    return candidates.index_of(starts, made, [str(number) for number in range(len(starts) - 1)])
+    return index_of(starts, made, [str(number) for number in range(len(starts) - 1)])
 
 
 def main() -> None:
@@ -50,10 +50,8 @@ def main() -> None:
     parser.add_argument("--backend", help="Mojo where it is available, else NumPy, unless given")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     arguments = parser.parse_args()
-    backend = arguments.backend or (
-        candidates.MOJO if candidates.MOJO in kayak.available_backends() else candidates.NUMPY
-    )
-    index = repeated(candidates.Collection(arguments.data, arguments.cache), arguments.vectors)
+    backend = arguments.backend or (MOJO if MOJO in kayak.available_backends() else NUMPY)
+    index = repeated(Collection([arguments.data], arguments.cache), arguments.vectors)
     generator = kayak_centroids.centroid_interaction_candidate_generator(n_centroids=arguments.centroids)
     processor_start = time.process_time()
     report = kayak_centroids.prepare_centroids(index, generator, backend=backend)

@@ -18,12 +18,12 @@ import tempfile
 import time
 from pathlib import Path
 
-import candidates
 import kayak
 import kayak_centroids
 import minilm_tokens
 import numpy as np
 import numpy.typing as npt
+from candidate_measures import DEPTH, MOJO, NUMPY, Collection
 
 WINDOW = 200
 OPENINGS = 20
@@ -46,7 +46,7 @@ def opening(path: Path, generator: kayak_centroids.CentroidInteraction, backend:
     return statistics.median(reading) * 1e3, statistics.median(preparing) * 1e3
 
 
-def passages(collection: candidates.Collection, count: int) -> tuple[list[str], list[Matrix]]:
+def passages(collection: Collection, count: int) -> tuple[list[str], list[Matrix]]:
     """Cut every document into `count` passages, or one a vector where it has fewer."""
     ids, matrices = [], []
     for number, doc_id in enumerate(collection.index.doc_ids):
@@ -77,19 +77,16 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=100, help="passages of a batch (default: %(default)s)")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     arguments = parser.parse_args()
-    collection = candidates.Collection(arguments.data, arguments.cache)
-    backend = candidates.MOJO if candidates.MOJO in kayak.available_backends() else candidates.NUMPY
+    collection = Collection([arguments.data], arguments.cache)
+    backend = MOJO if MOJO in kayak.available_backends() else NUMPY
     generator = kayak_centroids.centroid_interaction_candidate_generator()
-    plan = kayak_centroids.centroid_search_plan(candidates.DEPTH, WINDOW)
+    plan = kayak_centroids.centroid_search_plan(DEPTH, WINDOW)
     ids, matrices = passages(collection, arguments.passages)
     first_count = len(ids) - arguments.upserts * arguments.batch
     if first_count < arguments.batch:
         parser.error(f"{len(ids)} passages are too few for {arguments.upserts} batches of {arguments.batch}")
     whole = kayak.documents(ids, matrices).pack()
-    exact = [
-        [hit.doc_id for hit in kayak.search(query, whole, k=candidates.DEPTH, backend=backend)]
-        for query in collection.asked
-    ]
+    exact = [[hit.doc_id for hit in kayak.search(query, whole, k=DEPTH, backend=backend)] for query in collection.asked]
 
     def documents(numbers: npt.NDArray[np.int64]) -> kayak.LateDocuments:
         chosen = numbers.tolist()
@@ -100,7 +97,7 @@ def main() -> None:
             [hit.doc_id for hit in kayak.search_with_plan(query, index, plan, backend=backend).hits]
             for query in collection.asked
         ]
-        return candidates.recall(found, exact)
+        return recall(found, exact)
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "store"

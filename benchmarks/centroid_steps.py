@@ -16,10 +16,10 @@ import statistics
 import time
 from pathlib import Path
 
-import candidates
 import kayak
 import kayak_centroids
 import minilm_tokens
+from candidate_measures import DEPTH, MOJO, NUMPY, Collection, recall
 
 
 def main() -> None:
@@ -32,11 +32,9 @@ def main() -> None:
     parser.add_argument("--backend", help="Mojo where it is available, else NumPy, unless given")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     arguments = parser.parse_args()
-    collection = candidates.Collection(arguments.data, arguments.cache)
-    backend = arguments.backend or (
-        candidates.MOJO if candidates.MOJO in kayak.available_backends() else candidates.NUMPY
-    )
-    plan = kayak_centroids.centroid_search_plan(candidates.DEPTH, arguments.candidate_k, n_probe=arguments.n_probe)
+    collection = Collection([arguments.data], arguments.cache)
+    backend = arguments.backend or (MOJO if MOJO in kayak.available_backends() else NUMPY)
+    plan = kayak_centroids.centroid_search_plan(DEPTH, arguments.candidate_k, n_probe=arguments.n_probe)
     report = kayak_centroids.prepare_centroids(collection.index, plan.candidate_generator, backend=backend)  # type: ignore[arg-type]  # the plan's generator is ours
     batch = kayak.query_batch(collection.asked)
     whole, first, second, scan, batched = [], [], [], [], []
@@ -50,7 +48,7 @@ def main() -> None:
             first.append(result.candidate_stage.profile.elapsed_seconds)
             second.append(result.stage2.elapsed_seconds)
             start = time.perf_counter()
-            best = kayak.search(query, collection.index, k=candidates.DEPTH, backend=backend)
+            best = kayak.search(query, collection.index, k=DEPTH, backend=backend)
             scan.append(time.perf_counter() - start)
             if number == 0:
                 found.append([hit.doc_id for hit in result.hits])
@@ -64,7 +62,7 @@ def main() -> None:
         "build_seconds": report.build_seconds,
         "n_probe": arguments.n_probe,
         "candidate_k": arguments.candidate_k,
-        "recall": candidates.recall(found, exact),
+        "recall": recall(found, exact),
         "plan_ms": statistics.median(whole) * 1e3,
         "stage_1_ms": statistics.median(first) * 1e3,
         "stage_2_ms": statistics.median(second) * 1e3,

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import candidates
 import kayak
 import kayak_centroids
 import minilm_tokens
 import numpy as np
+from candidate_measures import DEPTH, NUMPY, Collection, recall
 from kayak_centroids.numpy_kernels import NumpyCentroidKernels
 from kayak_centroids.residuals import ResidualQuantiser
 from kayak_centroids.tokens import sample_tokens
@@ -52,24 +52,22 @@ class Row:
 
 
 def rows_of(window: int) -> list[Row]:
-    rows = [Row("float32", kayak_centroids.centroid_search_plan(candidates.DEPTH, window))]
+    rows = [Row("float32", kayak_centroids.centroid_search_plan(DEPTH, window))]
     for bits in BITS:
         for rescore_k in RESCORED:
             name = f"{bits} bits" + (f", {rescore_k} rescored" if rescore_k else "")
-            plan = kayak_centroids.centroid_search_plan(
-                candidates.DEPTH, window, residual_bits=bits, rescore_k=rescore_k
-            )
+            plan = kayak_centroids.centroid_search_plan(DEPTH, window, residual_bits=bits, rescore_k=rescore_k)
             rows.append(Row(name, plan))
     return rows
 
 
-def measured(row: Row, collection: candidates.Collection, exact: list[list[str]], reference: Row) -> dict[str, Any]:
+def measured(row: Row, collection: Collection, exact: list[list[str]], reference: Row) -> dict[str, Any]:
     ratios = [ours / theirs for ours, theirs in zip(row.seconds, reference.seconds, strict=True)]
     return {
         "name": row.name,
         "score_kind": row.plan.stage2_reference_operator.score_kind,
-        "recall": candidates.recall(row.hits, exact),
-        "ndcg": collection.ndcg(row.hits) if len(row.hits) == len(collection.asked) else None,
+        "recall": recall(row.hits, exact),
+        "ndcg": collection.ndcg(row.hits)[collection.name] if len(row.hits) == len(collection.asked) else None,
         "stage2_ms": statistics.median(row.seconds) * 1e3,
         "stage2_ratio": statistics.median(ratios),
         "stage2_megabytes": statistics.mean(row.bytes_read) / 1e6,
@@ -97,18 +95,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=minilm_tokens.DEFAULT_DATA, help="collection in BEIR layout")
     parser.add_argument("--cache", type=Path, default=minilm_tokens.DEFAULT_CACHE, help="where token vectors are kept")
-    parser.add_argument("--backend", default=candidates.NUMPY, help="executor (default: %(default)s)")
+    parser.add_argument("--backend", default=NUMPY, help="executor (default: %(default)s)")
     parser.add_argument("--window", type=int, default=200, help="candidate_k (default: %(default)s)")
     parser.add_argument("--queries", type=int, help="use only the first N queries; nDCG is then left out")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     arguments = parser.parse_args()
     backend = arguments.backend
-    collection = candidates.Collection(arguments.data, arguments.cache)
+    collection = Collection([arguments.data], arguments.cache)
     index, asked = collection.index, collection.asked[: arguments.queries]
     batch = kayak.query_batch(asked)
-    exact = [
-        [hit.doc_id for hit in hits] for hits in kayak.search_batch(batch, index, k=candidates.DEPTH, backend=backend)
-    ]
+    exact = [[hit.doc_id for hit in hits] for hits in kayak.search_batch(batch, index, k=DEPTH, backend=backend)]
     generator = kayak_centroids.centroid_interaction_candidate_generator()
     centroids = kayak_centroids.prepare_centroids(index, generator, backend=backend)
     sizes = [{"name": "float32", "bytes_a_vector": 4 * index.vector_dim, "megabytes": index.vector_byte_size / 1e6}]

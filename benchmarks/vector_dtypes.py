@@ -22,7 +22,7 @@ from typing import Any
 import kayak
 import minilm_tokens
 import numpy as np
-from candidates import DEPTH, MOJO, NUMPY, Collection, recall
+from candidate_measures import DEPTH, MOJO, NUMPY, Collection, recall
 
 DTYPES = ("float32", "float16", "int8")
 BATCH = 500
@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9, help="rounds of each timing")
     parser.add_argument("--json", type=Path, help="where to write the figures")
     arguments = parser.parse_args()
-    collection = Collection(arguments.data, arguments.cache)
+    collection = Collection([arguments.data], arguments.cache)
     backends = [name for name in (MOJO, NUMPY) if name in kayak.available_backends()]
     longest = np.concatenate([query.as_vector_matrix() for query in collection.asked[:10]])
     figures: dict[str, Figures] = {name: {} for name in DTYPES}
@@ -81,7 +81,7 @@ def main() -> None:
         exact = rankings(indexes["float32"], collection, backends[0])
         for name, index in indexes.items():
             found = exact if name == "float32" else rankings(index, collection, backends[0])
-            figures[name] |= {"recall@10": recall(found, exact), "ndcg@10": collection.ndcg(found)}
+            figures[name] |= {"recall@10": recall(found, exact), "ndcg@10": collection.ndcg(found)[collection.name]}
         for backend in backends:
             for length in QUERY_LENGTHS:
                 seconds = scan_seconds(indexes, kayak.query(longest[:length]), backend, arguments.rounds)
