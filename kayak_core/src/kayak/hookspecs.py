@@ -104,10 +104,9 @@ class KayakSpecs:
 
             def generate(self, query, index, *, k, executor):
                 scores = kayak.LateScores.from_values(self.kind, index.doc_ids, np.array(index.vector_counts))
-                profile = kayak.SearchStageProfile(
-                    self.kind, 0, min(k, len(index)), document_count=index.document_count
-                )
-                return kayak.CandidateStageResult.best_of(self, scores, profile, k=k)
+                hits = scores.topk(k)
+                profile = kayak.SearchStageProfile(self.kind, 0, len(hits), document_count=index.document_count)
+                return kayak.CandidateStageResult(self, scores, hits, profile)
 
 
         @kayak.hookimpl

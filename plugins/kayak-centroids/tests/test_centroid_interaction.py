@@ -139,19 +139,6 @@ def test_equal_similarities_rank_by_the_lower_centroid() -> None:
         np.testing.assert_array_equal(similarities, np.take_along_axis(products, ranked, axis=1))
 
 
-def test_a_window_is_cut_from_the_index_that_was_searched_or_by_id_from_another() -> None:
-    index = index_of(topical(17, 60))
-    found = kayak.generate_candidates(kayak.query(np.ones((2, 24))), index, CentroidInteraction(), k=7)
-    assert found.numbers is not None
-    assert [index.doc_ids[number] for number in found.numbers.tolist()] == list(found.candidate_doc_ids)
-    backwards = index.select(index.doc_ids[::-1])
-    for some in (index, backwards):
-        window = found.select_index(some)
-        assert window.doc_ids == found.candidate_doc_ids
-        for place, number in enumerate(found.numbers.tolist()):
-            np.testing.assert_array_equal(window.document_token_matrix(place), index.document_token_matrix(number))
-
-
 def test_equal_seeds_give_equal_centroids_and_others_do_not() -> None:
     matrices = topical(7, 80)
     executor = kayak.find_executor(kayak.NUMPY_REFERENCE_BACKEND)

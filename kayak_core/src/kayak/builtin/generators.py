@@ -50,7 +50,7 @@ class ExactFullScan(CandidateGenerator):
             vector_dtype=index.vector_dtype,
             executor=executor.name,
         )
-        return CandidateStageResult.best_of(self, scores, profile, k=k)
+        return CandidateStageResult(self, scores, scores.topk(k), profile)
 
 
 @attrs.frozen
@@ -91,7 +91,7 @@ class DocumentProxy(CandidateGenerator):
             f"{index.document_count} documents",
             preparation_seconds=prepared.elapsed_seconds if prepared.built_now else 0.0,
         )
-        return CandidateStageResult.best_of(self, scores, profile, k=k)
+        return CandidateStageResult(self, scores, scores.topk(k), profile)
 
 
 def _index_proxies(index: LateIndex, budget: int) -> Float32Matrix:

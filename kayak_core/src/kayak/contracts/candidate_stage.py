@@ -8,7 +8,6 @@ import attrs
 import numpy as np
 
 from kayak.contracts.profile import SearchStageProfile
-from kayak.typing import Int64Vector
 from kayak.values import LateIndex, LateScores, SearchHit
 
 
@@ -21,28 +20,18 @@ class CandidateStageResult:
         scores: stage-1 scores: of every document of an index, or of the hits where a store chose them.
         hits: the candidate window, best first.
         profile: counts and cost.
-        numbers: numbers of the hits' documents in the index that the scores cover; None where a store chose them.
     """
 
     generator: Any
     scores: LateScores
     hits: tuple[SearchHit, ...]
     profile: SearchStageProfile
-    numbers: Int64Vector | None = None
 
     @classmethod
     def empty(cls, generator: Any, backend: str) -> CandidateStageResult:
         """Return what a generator finds where no document is selected: nothing."""
         scores = LateScores.from_values(backend, (), np.empty(0, dtype=np.float32))
         return cls(generator, scores, (), SearchStageProfile(generator.kind, 0, 0))
-
-    @classmethod
-    def best_of(
-        cls, generator: Any, scores: LateScores, profile: SearchStageProfile, *, k: int
-    ) -> CandidateStageResult:
-        """Return the `k` best documents by their scores, best first; equal scores keep index order."""
-        numbers = scores.top_numbers(k)
-        return cls(generator, scores, scores.hits_of(numbers), profile, numbers)
 
     @property
     def candidate_doc_ids(self) -> tuple[str, ...]:
@@ -56,6 +45,4 @@ class CandidateStageResult:
             EmptySelectionError: the window is empty.
             InvalidInputError: the index lacks a candidate.
         """
-        if self.numbers is not None and len(self.numbers) and index.doc_ids is self.scores.doc_ids:
-            return index.take(self.numbers)
         return index.select(self.candidate_doc_ids)

@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 
 from kayak.errors import InvalidInputError, MissingDependencyError
-from kayak.typing import Float32Vector, Int64Vector
+from kayak.typing import Float32Vector
 from kayak.values.coerce import as_numeric_array, non_negative_int, string_tuple, to_float32
 from kayak.values.ranking import top_positions
 
@@ -87,21 +87,9 @@ class LateScores:
             InvalidTypeError: `k` is no integer.
             InvalidInputError: `k` is negative.
         """
-        return self.hits_of(self.top_numbers(k))
-
-    def top_numbers(self, k: int) -> Int64Vector:
-        """Return the numbers of the documents of `topk(k)`, int64, best first.
-
-        Raises:
-            InvalidTypeError: `k` is no integer.
-            InvalidInputError: `k` is negative.
-        """
-        return top_positions(self.values, non_negative_int(k, "k"))
-
-    def hits_of(self, numbers: Int64Vector) -> tuple[SearchHit, ...]:
-        """Return the documents with the given numbers as hits, in that order."""
-        ids = map(self.doc_ids.__getitem__, numbers.tolist())
-        return tuple(map(SearchHit, ids, self.values[numbers].tolist()))
+        best = top_positions(self.values, non_negative_int(k, "k"))
+        ids = map(self.doc_ids.__getitem__, best.tolist())
+        return tuple(map(SearchHit, ids, self.values[best].tolist()))
 
     def normalized(self) -> LateScores:
         """Return the scores divided by the number of query token vectors.

@@ -174,7 +174,7 @@ class CentroidInteraction(kayak.CandidateGenerator):
                 )
                 values.flags.writeable = False
                 found = kayak.LateScores(self.kind, index.doc_ids, values)  # ids and values align: nothing to check
-                results.append(kayak.CandidateStageResult.best_of(self, found, profile, k=k))
+                results.append(kayak.CandidateStageResult(self, found, found.topk(k), profile))
         return tuple(results)
 
     def _probe(
