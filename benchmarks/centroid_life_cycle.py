@@ -23,7 +23,7 @@ import kayak_centroids
 import minilm_tokens
 import numpy as np
 import numpy.typing as npt
-from candidate_measures import DEPTH, MOJO, NUMPY, Collection
+from candidate_measures import DEPTH, MOJO, NUMPY, Collection, recall
 
 WINDOW = 200
 OPENINGS = 20
@@ -92,7 +92,7 @@ def main() -> None:
         chosen = numbers.tolist()
         return kayak.documents([ids[number] for number in chosen], [matrices[number] for number in chosen])
 
-    def recall(index: kayak.LateIndex) -> float:
+    def recall_over(index: kayak.LateIndex) -> float:
         found = [
             [hit.doc_id for hit in kayak.search_with_plan(query, index, plan, backend=backend).hits]
             for query in collection.asked
@@ -113,10 +113,10 @@ def main() -> None:
                 start = time.perf_counter()
                 report = kayak_centroids.store_centroids(store, generator, backend=backend)
                 extensions.append(time.perf_counter() - start)
-            extended = recall(store.load_index())
+            extended = recall_over(store.load_index())
             pieces = len(store.artifacts.read(store.artifacts.names()[0])) - 1
         reading, preparing = opening(path, generator, backend)
-        fresh = recall(whole)
+        fresh = recall_over(whole)
     figures = {
         "backend": backend,
         "documents_at_first": first_count,
