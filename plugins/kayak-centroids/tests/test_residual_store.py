@@ -109,7 +109,7 @@ def test_what_is_stored_is_used_and_gives_what_was_made(store: kayak.DirectoryLa
     assert not store_codes(store, OPERATOR).built_now
     other = ResidualMaxsim(residual_bits=2, n_centroids=30)
     assert store_codes(store, other).built_now, "other bits are other codes"
-    assert store.artifacts.names() == (NAME.replace("-4-", "-2-"), NAME)
+    assert store.artifacts.names() == (NAME.replace("codes-4-", "codes-2-"), NAME)
 
 
 def test_documents_written_since_are_coded_and_then_kept(store: kayak.DirectoryLateStore) -> None:
