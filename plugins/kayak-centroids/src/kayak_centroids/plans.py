@@ -8,7 +8,7 @@ from kayak_centroids.generator import CentroidInteraction
 from kayak_centroids.postings_generator import CentroidPostings
 from kayak_centroids.report import CentroidReport
 from kayak_centroids.residual_maxsim import ResidualMaxsim
-from kayak_centroids.structure import DEFAULT_ITERATIONS, DEFAULT_SAMPLE_PER_CENTROID
+from kayak_centroids.structure import DEFAULT_ITERATIONS, DEFAULT_SAMPLE_PER_CENTROID, checked_index
 
 
 def centroid_interaction_candidate_generator(
@@ -163,10 +163,7 @@ def prepare_centroids(
         UnknownKindError, BackendUnavailableError: see `kayak.maxsim`.
         MissingDependencyError: a bar is asked for and tqdm is not installed.
     """
-    if not isinstance(index, kayak.LateIndex):
-        raise kayak.InvalidTypeError(
-            f"expected a LateIndex, got {type(index).__name__}; a store gives one with load_index()"
-        )
+    checked_index(index)
     if not isinstance(generator, CentroidInteraction):
         raise kayak.InvalidTypeError(
             f"expected a CentroidInteraction, got {type(generator).__name__}; make one with "

@@ -21,10 +21,7 @@ _FORMAT = 1
 
 def artifact_name(parameters: BuildParameters) -> str:
     """Return the name under which a store keeps the structure of these parameters."""
-    return (
-        f"centroid_interaction-{parameters.n_centroids or 'auto'}-{parameters.seed}-{parameters.iterations}-"
-        f"{parameters.sample_per_centroid}"
-    )
+    return f"centroid_interaction-{parameters.name}"
 
 
 @attrs.frozen(eq=False)

@@ -21,10 +21,7 @@ _FORMAT = 1
 
 def codes_name(bits: int, parameters: BuildParameters) -> str:
     """Return the name under which a store keeps the codes of these parameters."""
-    return (
-        f"residual_codes-{bits}-{parameters.n_centroids or 'auto'}-{parameters.seed}-{parameters.iterations}-"
-        f"{parameters.sample_per_centroid}"
-    )
+    return f"residual_codes-{bits}-{parameters.name}"
 
 
 @attrs.frozen(eq=False)

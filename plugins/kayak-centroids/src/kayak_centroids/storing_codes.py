@@ -10,6 +10,7 @@ import kayak
 from kayak_centroids.codes import IndexCodes, mean_fit
 from kayak_centroids.residual_maxsim import ResidualMaxsim
 from kayak_centroids.stored_codes import StoredCodes, attach_codes, codes_name, merged_codes
+from kayak_centroids.structure import checked_index
 
 _ERROR_GROWTH = 1.25
 """Levels that leave this much more of the mean cosine to 1 than at first no longer suit the corpus."""
@@ -91,10 +92,7 @@ def prepare_codes(
         UnknownKindError, BackendUnavailableError: see `kayak.maxsim`.
         MissingDependencyError: a bar is asked for and tqdm is not installed.
     """
-    if not isinstance(index, kayak.LateIndex):
-        raise kayak.InvalidTypeError(
-            f"expected a LateIndex, got {type(index).__name__}; a store gives one with load_index()"
-        )
+    checked_index(index)
     prepared = _checked(operator).prepare(index, kayak.find_executor(backend), show_progress=show_progress)
     return CodesReport.of(prepared.value, index, seconds=prepared.elapsed_seconds, built_now=prepared.built_now)
 

@@ -42,6 +42,11 @@ class BuildParameters:
     iterations: int
     sample_per_centroid: int
 
+    @property
+    def name(self) -> str:
+        """All of them in one word: part of the names under which a store keeps what was built with them."""
+        return f"{self.n_centroids or 'auto'}-{self.seed}-{self.iterations}-{self.sample_per_centroid}"
+
 
 @attrs.frozen(eq=False)
 class ListsPart:
@@ -138,6 +143,19 @@ class CentroidStructure:
             inside = rows >= 0
             scores[:, rows[inside]] = values[:, inside]
         return scores
+
+
+def checked_index(index: kayak.LateIndex) -> kayak.LateIndex:
+    """Return the index if it is one.
+
+    Raises:
+        InvalidTypeError: it is something else.
+    """
+    if not isinstance(index, kayak.LateIndex):
+        raise kayak.InvalidTypeError(
+            f"expected a LateIndex, got {type(index).__name__}; a store gives one with load_index()"
+        )
+    return index
 
 
 def default_centroid_count(vector_count: int) -> int:
